@@ -1,0 +1,1 @@
+"""HomeOps DB: the HomeOps database, its history, and the tooling that changes it in production."""

@@ -1,0 +1,97 @@
+"""What the server is: version, extensions, what our role may do."""
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+from psycopg import Connection
+from psycopg.rows import class_row, scalar_row
+
+SERVER: LiteralString = """
+select current_setting('server_version') as version,
+       current_setting('server_version_num')::int as version_num,
+       current_database() as database,
+       current_user as role,
+       coalesce(inet_server_addr()::text, 'local socket') as address,
+       pg_is_in_recovery() as in_recovery,
+       has_database_privilege(current_database(), 'CREATE') as may_create_schema,
+       (select rolcreaterole or rolsuper from pg_roles where rolname = current_user) as may_create_role
+"""
+
+EXTENSIONS: LiteralString = """
+select a.name, e.extversion as installed, a.default_version as available, n.nspname as schema
+from pg_available_extensions a
+left join pg_extension e on e.extname = a.name
+left join pg_namespace n on n.oid = e.extnamespace
+where a.name = any(%(names)s)
+union all
+-- installed, though its files are gone from the server
+select e.extname, e.extversion, null, n.nspname
+from pg_extension e
+join pg_namespace n on n.oid = e.extnamespace
+where e.extname = any(%(names)s)
+  and not exists (select from pg_available_extensions a where a.name = e.extname)
+order by 1
+"""
+
+EXISTING_ROLES: LiteralString = "select rolname from pg_roles where rolname = any(%(names)s)"
+
+TIMESCALEDB_LICENSE: LiteralString = "select current_setting('timescaledb.license', true)"
+
+SCHEMA_EXISTS: LiteralString = "select to_regnamespace(%(name)s) is not null"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server behind a connection, and what our role may do in this database."""
+
+    version: str
+    version_num: int
+    database: str
+    role: str
+    address: str
+    in_recovery: bool
+    may_create_schema: bool
+    may_create_role: bool
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One extension that the server offers or has. ``installed`` is None until CREATE EXTENSION."""
+
+    name: str
+    installed: str | None
+    available: str | None
+    schema: str | None
+
+
+def server(connection: Connection) -> Server:
+    """Read the server's facts. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Server)) as cursor:
+        row = cursor.execute(SERVER).fetchone()
+    assert row is not None
+    return row
+
+
+def extensions(connection: Connection, names: tuple[str, ...]) -> dict[str, Extension]:
+    """Read which of ``names`` are available or installed. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Extension)) as cursor:
+        rows = cursor.execute(EXTENSIONS, {"names": list(names)}).fetchall()
+    return {row.name: row for row in rows}
+
+
+def existing_roles(connection: Connection, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Read which of ``names`` exist as roles of the cluster. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return tuple(cursor.execute(EXISTING_ROLES, {"names": list(names)}).fetchall())
+
+
+def timescaledb_license(connection: Connection) -> str | None:
+    """Read the edition of TimescaleDB: ``apache`` or ``timescale``; None where it isn't loaded."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(TIMESCALEDB_LICENSE).fetchone()
+
+
+def schema_exists(connection: Connection, name: str) -> bool:
+    """Read whether schema ``name`` exists. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(SCHEMA_EXISTS, {"name": name}).fetchone())

@@ -1,0 +1,115 @@
+"""Connections: one way in for our own reads and writes (psycopg), one for Alembic (SQLAlchemy).
+
+Timeouts and names travel in the connect options, never as a SET on an open connection: a SET
+before ``context.configure()`` opens a transaction, and Alembic then rolls the whole upgrade back.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy.engine import URL, Connection, create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from homeops_db.errors import DatabaseError
+from homeops_db.settings import Settings
+
+OLDEST_VERSION: Final = 150000
+
+
+def options(settings: Settings) -> str:
+    """Build the ``options`` of a connection: timeouts, and policy that revisions read in SQL.
+
+    ``client_connection_check_interval`` lets the server end the statement of a client that was
+    killed within a second, so that the next run doesn't meet its locks.
+    """
+    given = {
+        "lock_timeout": _milliseconds(settings.lock_timeout),
+        "statement_timeout": _milliseconds(settings.statement_timeout),
+        "client_connection_check_interval": 1000,
+        "homeops.timescaledb": "on" if settings.timescaledb else "off",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in given.items())
+
+
+def connect(url: URL, settings: Settings, *, application: str) -> psycopg.Connection:
+    """Open an autocommit connection of our own.
+
+    Args:
+        url: Where to.
+        settings: Timeouts and policy.
+        application: The application_name that others see in pg_stat_activity.
+
+    Raises:
+        DatabaseError: No answer, a wrong password, no such database, or a server older than 15.
+    """
+    try:
+        connection = psycopg.connect(**parameters(url, settings, application=application), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise unreachable(url, error) from None
+    _refuse_old_server(url, connection)
+    return connection
+
+
+def alembic_connection(url: URL, settings: Settings, *, application: str) -> Connection:
+    """Open the connection that Alembic migrates on. Errors as for `connect`."""
+    engine = create_engine(
+        url.set(query={}, host=None, port=None, username=None, password=None, database=None),
+        connect_args=parameters(url, settings, application=application),
+        poolclass=NullPool,
+    )
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        raise unreachable(url, error.orig) from None
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    _refuse_old_server(url, driver)
+    return connection
+
+
+def parameters(url: URL, settings: Settings, *, application: str) -> dict[str, Any]:
+    """Turn a URL and the settings into libpq's parameters; the password stays out of any string."""
+    given: Mapping[str, Any] = {
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "dbname": url.database,
+        "connect_timeout": max(1, round(settings.connect_timeout.total_seconds())),
+        **url.query,
+        "application_name": application,
+        "options": f"{url.query.get('options', '')} {options(settings)}".strip(),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def masked(url: URL) -> str:
+    """Show where a URL points without its password."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def unreachable(url: URL, error: BaseException | None) -> DatabaseError:
+    """Turn a failed connect into one line; the server's own words carry the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = re.sub(r"^connection (failed|to server).*?(FATAL|failed): +", "", lines[-1] if lines else "no answer")
+    return DatabaseError(
+        f"Cannot connect to {masked(url)}: {reason}. Nothing was changed. Check HOMEOPS_DATABASE_URL."
+    )
+
+
+def _refuse_old_server(url: URL, connection: psycopg.Connection) -> None:
+    version = connection.info.server_version
+    if version < OLDEST_VERSION:
+        connection.close()
+        raise DatabaseError(
+            f"{masked(url)} is PostgreSQL {version // 10000}: HomeOps needs 15 or newer. "
+            "Nothing was changed. Upgrade the server, or point HOMEOPS_DATABASE_URL to another."
+        )
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

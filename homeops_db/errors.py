@@ -1,0 +1,73 @@
+"""What can go wrong, as types. A message is one line: fact, consequence, next command.
+
+::
+
+    HomeOpsError                exit 2
+    ├── SettingsError           a HOMEOPS_ variable is malformed
+    ├── PolicyError             the environment forbids it
+    ├── LocalServerError        the local PostgreSQL can't be had or can't start
+    ├── DatabaseError           the server doesn't answer, is too old, or denies a privilege
+    ├── TargetError             a revision named on the command line doesn't exist or isn't meant
+    ├── VersionError            a revision's version is malformed, taken, or not larger
+    ├── HistoryError            the revisions on disk break a law of history
+    ├── SeedError               a seed file failed and was rolled back
+    ├── RevisionFailed    (4)   a revision failed; what was done and kept is in the ledger
+    ├── BackupError       (6)   no backup, so nothing was changed
+    └── LockError         (7)   another run holds the migration lock, or it was lost
+"""
+
+
+class HomeOpsError(Exception):
+    """An error that teaches: its text is one line, and the user can act on it."""
+
+    exit_code = 2
+
+
+class SettingsError(HomeOpsError):
+    """A ``HOMEOPS_`` variable is malformed."""
+
+
+class PolicyError(HomeOpsError):
+    """The environment forbids what was asked."""
+
+
+class LocalServerError(HomeOpsError):
+    """The local PostgreSQL can't be had, or can't be started."""
+
+
+class DatabaseError(HomeOpsError):
+    """The server can't be reached, is too old, or denies a privilege."""
+
+
+class TargetError(HomeOpsError):
+    """The target of an upgrade, downgrade or stamp is not exact."""
+
+
+class VersionError(HomeOpsError):
+    """A new revision's version is malformed, taken, or not larger than the head."""
+
+
+class HistoryError(HomeOpsError):
+    """The revisions on disk break a law of history."""
+
+
+class SeedError(HomeOpsError):
+    """A seed file failed; nothing of it stays."""
+
+
+class RevisionFailed(HomeOpsError):
+    """A revision failed. What came before it is kept, and the ledger says so."""
+
+    exit_code = 4
+
+
+class BackupError(HomeOpsError):
+    """The backup failed, so nothing else was started."""
+
+    exit_code = 6
+
+
+class LockError(HomeOpsError):
+    """Another run holds the migration lock, or ours was lost."""
+
+    exit_code = 7
