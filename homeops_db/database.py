@@ -4,13 +4,12 @@ Timeouts and names travel in the connect options, never as a SET on an open conn
 before ``context.configure()`` opens a transaction, and Alembic then rolls the whole upgrade back.
 """
 
-import re
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy.engine import URL, Connection, create_engine
+from sqlalchemy import create_engine
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -35,34 +34,50 @@ def options(settings: Settings) -> str:
     return " ".join(f"-c {name}={value}" for name, value in given.items())
 
 
-def connect(url: URL, settings: Settings, *, application: str) -> psycopg.Connection:
+def connect(url: URL, settings: Settings, *, application: str, plain: bool = False) -> psycopg.Connection:
     """Open an autocommit connection of our own.
 
     Args:
         url: Where to.
         settings: Timeouts and policy.
         application: The application_name that others see in pg_stat_activity.
+        plain: Leave the options out, to learn whether a pooler stands in between.
 
     Raises:
         DatabaseError: No answer, a wrong password, no such database, or a server older than 15.
     """
+    given = {
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "dbname": url.database,
+        **url.query,
+        **_connect_options(url, settings, application),
+    }
+    if plain:
+        del given["options"]
     try:
-        connection = psycopg.connect(**parameters(url, settings, application=application), autocommit=True)
+        connection = psycopg.connect(
+            **{name: value for name, value in given.items() if value is not None}, autocommit=True
+        )
     except psycopg.OperationalError as error:
         raise unreachable(url, error) from None
     _refuse_old_server(url, connection)
     return connection
 
 
-def alembic_connection(url: URL, settings: Settings, *, application: str) -> Connection:
-    """Open the connection that Alembic migrates on. Errors as for `connect`."""
-    engine = create_engine(
-        url.set(query={}, host=None, port=None, username=None, password=None, database=None),
-        connect_args=parameters(url, settings, application=application),
-        poolclass=NullPool,
+def engine(url: URL, settings: Settings, *, application: str) -> Engine:
+    """Make the engine that Alembic migrates with: no pool, and the same options as `connect`."""
+    return create_engine(
+        url, connect_args=_connect_options(url, settings, application), poolclass=NullPool
     )
+
+
+def alembic_connection(url: URL, settings: Settings, *, application: str) -> Connection:
+    """Open the connection that Alembic migrates on. Arguments and errors as for `connect`."""
     try:
-        connection = engine.connect()
+        connection = engine(url, settings, application=application).connect()
     except OperationalError as error:
         raise unreachable(url, error.orig) from None
     driver = connection.connection.driver_connection
@@ -71,34 +86,27 @@ def alembic_connection(url: URL, settings: Settings, *, application: str) -> Con
     return connection
 
 
-def parameters(url: URL, settings: Settings, *, application: str) -> dict[str, Any]:
-    """Turn a URL and the settings into libpq's parameters; the password stays out of any string."""
-    given: Mapping[str, Any] = {
-        "host": url.host,
-        "port": url.port,
-        "user": url.username,
-        "password": url.password,
-        "dbname": url.database,
-        "connect_timeout": max(1, round(settings.connect_timeout.total_seconds())),
-        **url.query,
-        "application_name": application,
-        "options": f"{url.query.get('options', '')} {options(settings)}".strip(),
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def masked(url: URL) -> str:
-    """Show where a URL points without its password."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+    """Show where a URL points, without its secrets."""
+    shown = {name: value for name, value in url.query.items() if "password" not in name}
+    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
 def unreachable(url: URL, error: BaseException | None) -> DatabaseError:
     """Turn a failed connect into one line; the server's own words carry the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = re.sub(r"^connection (failed|to server).*?(FATAL|failed): +", "", lines[-1] if lines else "no answer")
+    first = (str(error).strip() or "no answer").splitlines()[0]
+    reason = first.rpartition("failed: ")[2].removeprefix("FATAL:").strip().rstrip(".")
     return DatabaseError(
         f"Cannot connect to {masked(url)}: {reason}. Nothing was changed. Check HOMEOPS_DATABASE_URL."
     )
+
+
+def _connect_options(url: URL, settings: Settings, application: str) -> dict[str, Any]:
+    return {
+        "connect_timeout": max(1, round(settings.connect_timeout.total_seconds())),
+        "application_name": application,
+        "options": f"{url.query.get('options', '')} {options(settings)}".strip(),
+    }
 
 
 def _refuse_old_server(url: URL, connection: psycopg.Connection) -> None:

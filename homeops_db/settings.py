@@ -27,7 +27,7 @@ PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
-_URL_ACCEPTS: Final = "a URL like postgresql://user:password@host:5432/database"
+_URL_ACCEPTS: Final = "a PostgreSQL URL like postgresql://user:password@host:5432/database"
 
 
 def _url(text: str) -> URL:

@@ -1,0 +1,31 @@
+"""${message}.
+
+Revision: ${up_revision}, follows ${down_revision or "base"}, ${create_date.date()}
+
+Before you commit (docs/writing-revisions.md says why):
+- one kind of work a revision: schema change, backfill, or constraint;
+- `op` for what is instant; nothing that scans or rewrites a table in use;
+- everything can run again: a failed revision is run again, never mended by hand;
+- the downgrade really goes back, or raises and says why it can't;
+- no import of models, settings or seeds: a revision must still run in five years.
+"""
+<%!
+from homeops_db.history.versions import change_between
+%>
+import sqlalchemy as sa
+
+from alembic import op
+${imports if imports else ""}
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = ${repr(branch_labels)}
+depends_on = ${repr(depends_on)}
+change = ${repr(change_between(down_revision, up_revision))}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}

@@ -1,0 +1,176 @@
+"""What env.py passes to Alembic: which schemas, what each step leaves in the ledger, how a file is named."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
+from sqlalchemy import String, bindparam, text
+
+from homeops_db.errors import PolicyError, VersionError
+from homeops_db.history import ledger, versions
+from homeops_db.history.lock import MigrationLock
+from homeops_db.history.scripts import Revision
+from homeops_db.naming import LEDGER_SCHEMA, SCHEMAS
+
+Steps = Callable[[Any, MigrationContext], Iterable[MigrationStep]]
+
+OPTIONS: Final[Mapping[str, Any]] = {
+    "version_table_schema": LEDGER_SCHEMA,
+    "transaction_per_migration": True,
+    "include_schemas": True,
+    "compare_type": True,
+    "compare_server_default": True,
+}
+
+
+def include_name(name: str | None, type_: str, parents: Mapping[str, str | None]) -> bool:
+    """Compare our schemas only; alembic-utils overlooks the verdict on a schema, so look at parents too."""
+    if type_ == "schema":
+        return name in SCHEMAS
+    if type_ == "grant_table":
+        return False
+    return parents.get("schema_name") in (*SCHEMAS, LEDGER_SCHEMA if type_ == "function" else SCHEMAS[0])
+
+
+@dataclass
+class Recorder:
+    """Writes the ledger as Alembic goes from step to step.
+
+    ``lock`` is None in ``--sql`` mode, where the statements are only written out.
+    """
+
+    revisions: Mapping[str, Revision]
+    lock: MigrationLock | None
+    may_downgrade: bool = True
+    current: MigrationStep | None = None
+    started: float = 0.0
+
+    def steps(self, plan: Steps) -> Steps:
+        """Wrap Alembic's plan: note each step's start; asking for the next one means it was committed."""
+
+        def watched(heads: Any, context: MigrationContext) -> Iterator[MigrationStep]:  # noqa: ANN401
+            for step in plan(heads, context):
+                if not step.info.is_stamp:
+                    self._begin(step)
+                yield step
+                self.current = None
+
+        return watched
+
+    def on_version_apply(
+        self, *, ctx: MigrationContext, step: MigrationInfo, heads: set[str], run_args: object
+    ) -> None:
+        """Write the ledger's rows inside the step's own transaction, if the lock is still ours."""
+        del heads, run_args  # Alembic passes them by name
+        if self.lock is not None:
+            self.lock.assert_held()
+        for version in self._touched(step):
+            revision = self.revisions[version]
+            ms = None if self.lock is None or step.is_stamp else self.elapsed_ms
+            row = ledger.row_of(revision)
+            if step.is_upgrade:
+                _execute(ctx, ledger.APPLY, **row, ms=0 if step.is_stamp else ms)
+            else:
+                _execute(ctx, ledger.ROLL_BACK, version=version)
+            _execute(
+                ctx,
+                ledger.EVENT,
+                version=version,
+                direction=_direction(step),
+                event="stamped" if step.is_stamp else "finished",
+                client=None if self.lock is None else ledger.client(),
+                run_id=None if self.lock is None else self.lock.run_id,
+                ms=0 if step.is_stamp else ms,
+                checksum=revision.checksum,
+            )
+
+    def record_failure(self, detail: str) -> Revision | None:
+        """Record that the step in hand failed, on the lock's connection; tell which revision it was."""
+        if self.current is None or self.lock is None:
+            return None
+        revision = self._revision(self.current)
+        direction = _direction(self.current.info)
+        with self.lock.connection.transaction():
+            ledger.record_failure(self.lock.connection, revision, direction, ms=self.elapsed_ms)
+            self._event(revision, direction, "failed", ms=self.elapsed_ms, detail=detail)
+        return revision
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the step in hand began."""
+        return round((time.perf_counter() - self.started) * 1000)
+
+    def _begin(self, step: MigrationStep) -> None:
+        if not step.info.is_upgrade and not self.may_downgrade:
+            raise PolicyError(
+                "A downgrade may lose data, and this is production. Nothing was changed. "
+                "To go on all the same: alembic -x accept-data-loss=yes downgrade TARGET"
+            )
+        if self.lock is not None:
+            self._event(self._revision(step), _direction(step.info), "started")
+        self.current, self.started = step, time.perf_counter()
+
+    def _event(self, revision: Revision, direction: str, event: str, **values: Any) -> None:  # noqa: ANN401
+        assert self.lock is not None
+        ledger.record_event(
+            self.lock.connection,
+            revision.version,
+            direction,
+            event,
+            run_id=self.lock.run_id,
+            checksum=revision.checksum,
+            **values,
+        )
+
+    def _revision(self, step: MigrationStep) -> Revision:
+        assert step.info.up_revision_id is not None
+        return self.revisions[step.info.up_revision_id]
+
+    def _touched(self, step: MigrationInfo) -> Sequence[str]:
+        """A stamp over several revisions is one step: name all that it passes."""
+        if not step.is_stamp:
+            return step.up_revision_ids
+        line = list(self.revisions)
+        places = [line.index(v) for v in (*step.up_revision_ids, *step.down_revision_ids) if v in line]
+        lowest = min(places) if len(places) > 1 else -1
+        passed = line[lowest + 1 : max(places) + 1]
+        return passed if step.is_upgrade else passed[::-1]
+
+
+def name_revision(context: MigrationContext, _: object, directives: list[MigrationScript]) -> None:
+    """Fill version, sequence and file name of a new revision, before its file is written.
+
+    The version comes from ``-x version=v1.2.3``, ``-x bump=minor`` or ``--rev-id v1.2.3``, and is the
+    next minor one without any of them.
+
+    Raises:
+        VersionError: The version is malformed, taken or not larger; or the message is missing.
+    """
+    environment = context.environment_context
+    script = context.script
+    assert environment is not None
+    assert script is not None
+    (directive,) = directives
+    if not directive.message:
+        raise VersionError('The revision has no message. Nothing was written. Give one: alembic revision -m "add ..."')
+    asked = environment.get_x_argument(as_dictionary=True)
+    head = script.get_current_head()
+    rev_id = context.opts["revision_context"].command_args["rev_id"]
+    directive.rev_id = versions.following(
+        head, version=asked.get("version", rev_id), bump=asked.get("bump")
+    )
+    sequence = 1 + sum(1 for _ in script.walk_revisions())
+    script.file_template = f"{sequence:03d}_%(rev)s_%(slug)s"
+
+
+def _execute(ctx: MigrationContext, sql: str, **values: object) -> None:
+    # Typed binds: --sql writes the values out, and None has no type of its own.
+    typed = [bindparam(name, value, String if isinstance(value, str) else None) for name, value in values.items()]
+    ctx.execute(text(sql).bindparams(*typed))
+
+
+def _direction(step: MigrationInfo) -> str:
+    return "upgrade" if step.is_upgrade else "downgrade"

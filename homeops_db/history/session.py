@@ -1,0 +1,209 @@
+"""One run of an Alembic command, from the settings to the last commit: what env.py calls."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError
+
+from homeops_db import database
+from homeops_db.errors import HomeOpsError, PolicyError, RevisionFailed
+from homeops_db.history import hooks, ledger, lock, scripts, target
+from homeops_db.history.lock import MigrationLock
+from homeops_db.history.scripts import Revision
+from homeops_db.settings import Settings, load
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one command needs to know, read once."""
+
+    environment: EnvironmentContext
+    settings: Settings
+    revisions: dict[str, Revision]
+    show_progress: target.ShowProgress | None = None
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The command's own arguments, as Alembic keeps them."""
+        return self.environment.context_opts
+
+    @property
+    def changes_database(self) -> bool:
+        """Upgrade, downgrade and stamp name a destination; no other command does."""
+        return "destination_rev" in self.asked
+
+    @property
+    def compares(self) -> bool:
+        """Whether models and database are compared: `check` and `revision --autogenerate`."""
+        context = self.asked.get("revision_context")
+        return context is not None and context.command_args["autogenerate"]
+
+    @property
+    def needs_no_server(self) -> bool:
+        """A plain `revision`, and a `history` that doesn't ask for the current version."""
+        if "revision_context" in self.asked:
+            return not self.compares
+        given = self.environment.config.cmd_opts
+        lists_history = getattr(given, "indicate_current", None) is False
+        return lists_history and "current" not in (getattr(given, "rev_range", None) or "")
+
+
+def run(environment: EnvironmentContext, show_progress: target.ShowProgress | None = None) -> None:
+    """Run the command that Alembic was asked for.
+
+    Args:
+        environment: Alembic's context of this command.
+        show_progress: How to show the local server's first download.
+
+    Raises:
+        HomeOpsError: Whatever went wrong, in one line.
+    """
+    revisions = scripts.read(Path(environment.script.versions))
+    session = Session(environment, load(), {revision.version: revision for revision in revisions}, show_progress)
+    for name in ("starting_rev", "destination_rev"):
+        for part in _as_list(session.asked.get(name)):
+            target.refuse_inexact(part, list(session.revisions))
+    if environment.is_offline_mode():
+        _write_sql(session)
+    elif session.needs_no_server:
+        _run_without_server(session)
+    else:
+        _run_on_server(session)
+
+
+def _run_on_server(session: Session) -> None:
+    if session.compares and session.settings.environment != "development":
+        raise PolicyError(
+            "Comparing models with a database runs real DDL under exclusive locks (alembic-utils), and this is "
+            f"{session.settings.environment}. Nothing was done. Run it against a development database."
+        )
+    given = session.environment.config.attributes.get("connection")
+    url = given.engine.url if given is not None else target.database_url(session.settings, session.show_progress)
+    held = _lock(session, url) if session.changes_database else nullcontext(None)
+    with held as migration_lock:
+        if given is not None:
+            _migrate(session, given, migration_lock)
+            return
+        name = migration_lock.application if migration_lock else "homeops-db alembic"
+        with database.alembic_connection(url, session.settings, application=name) as connection:
+            _migrate(session, connection, migration_lock)
+
+
+@contextmanager
+def _lock(session: Session, url: URL) -> Iterator[MigrationLock]:
+    """Hold the lock: ours, or that of a deploy which started us and has it already."""
+    outer = session.environment.config.attributes.get("migration_lock")
+    if outer is not None:
+        yield outer
+        return
+    reason = f"alembic to {session.asked['destination_rev']}"
+    with lock.held(url, session.settings, reason=reason) as migration_lock:
+        yield migration_lock
+
+
+def _migrate(session: Session, connection: Connection, migration_lock: MigrationLock | None) -> None:
+    # A statement before configure() without a commit would make Alembic roll everything back.
+    assert not connection.in_transaction()
+    recorder = _recorder(session, migration_lock)
+    _configure(session, recorder, connection=connection)
+    if migration_lock is None:
+        _run(session)
+        return
+    line = list(session.revisions.values())
+    ledger.reconcile(migration_lock.connection, line, run_id=migration_lock.run_id)
+    try:
+        _run(session)
+    except Exception as error:
+        _raise_failure(recorder, migration_lock, error)
+    ledger.reconcile(migration_lock.connection, line, run_id=migration_lock.run_id)
+    for destination in _as_list(session.asked["destination_rev"]):
+        target.refuse_unreached(destination, ledger.current(migration_lock.connection), list(session.revisions))
+
+
+def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, error: Exception) -> None:
+    detail = _detail(error)
+    revision = recorder.record_failure(detail)
+    if revision is None or isinstance(error, HomeOpsError):
+        raise error
+    standing = ledger.current(migration_lock.connection) or "base"
+    raise RevisionFailed(
+        f"{revision.version} failed: {detail}. Its transaction was rolled back; the database is at {standing}, and the "
+        f"ledger says so. Mend {revision.file}, then run the same command again."
+    ) from error
+
+
+def _detail(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    sqlstate = getattr(cause, "sqlstate", None)
+    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
+    text = primary or (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    return f"{text} (SQLSTATE {sqlstate})" if sqlstate else f"{type(cause).__name__}: {text}"
+
+
+def _write_sql(session: Session) -> None:
+    """Write out SQL that psql runs to the same end: settings and ledger first, as online."""
+    _configure(session, _recorder(session, None), dialect_name="postgresql", literal_binds=True)
+    impl = session.environment.get_context().impl
+    impl.static_output("SET client_min_messages = warning;")
+    for setting in database.options(session.settings).split("-c ")[1:]:
+        name, value = setting.strip().split("=")
+        impl.static_output(f"SET {name} = '{value}';")
+    impl.static_output("\n" + ledger.DDL)
+    _run(session)
+
+
+def _run_without_server(session: Session) -> None:
+    """Let Alembic go through its motions without a server; its SQL goes nowhere."""
+    _configure(
+        session, _recorder(session, None), dialect_name="postgresql", as_sql=True, literal_binds=True, output_buffer=io.StringIO()
+    )
+    _run(session)
+
+
+def _recorder(session: Session, migration_lock: MigrationLock | None) -> hooks.Recorder:
+    told = session.environment.get_x_argument(as_dictionary=True).get("accept-data-loss") == "yes"
+    told = told or bool(session.environment.config.attributes.get("accept_data_loss"))
+    return hooks.Recorder(
+        session.revisions, migration_lock, may_downgrade=told or session.settings.environment != "production"
+    )
+
+
+def _configure(session: Session, recorder: hooks.Recorder, **where: Any) -> None:  # noqa: ANN401
+    metadata = _models() if session.compares else None
+    session.environment.configure(
+        **where,
+        **hooks.OPTIONS,
+        target_metadata=metadata,
+        fn=recorder.steps(session.asked["fn"]),
+        include_name=hooks.include_name,
+        on_version_apply=recorder.on_version_apply,
+        process_revision_directives=hooks.name_revision,
+    )
+
+
+def _models() -> Any:  # noqa: ANN401
+    """Models and entities are imported only for a comparison: they cost more than a whole `current`."""
+    from alembic_utils.replaceable_entity import register_entities  # noqa: PLC0415
+
+    from homeops_db.entities import ENTITIES  # noqa: PLC0415
+    from homeops_db.models import metadata  # noqa: PLC0415
+
+    register_entities(ENTITIES, entity_types=list({type(entity) for entity in ENTITIES}))
+    return metadata
+
+
+def _run(session: Session) -> None:
+    with session.environment.begin_transaction():
+        session.environment.run_migrations()
+
+
+def _as_list(value: Any) -> list[str]:  # noqa: ANN401
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,73 @@
+"""Which database a command means, and which revision: both exact, or refused."""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from sqlalchemy.engine import URL
+
+from homeops_db.errors import SettingsError, TargetError
+from homeops_db.settings import Settings
+
+ShowProgress = Callable[[], AbstractContextManager[Callable[[str, float], None]]]
+"""Opens a progress display; what it yields takes the stage's name and the share done, 0 to 1."""
+
+_SYMBOLIC: Final = frozenset({"base", "head", "heads", "current"})
+
+
+def database_url(settings: Settings, show_progress: ShowProgress | None = None) -> URL:
+    """Give the URL that is set; in development without one, start the local server and give its own.
+
+    Raises:
+        SettingsError: Staging or production, and no URL.
+        LocalServerError: The local server can't be had or started.
+    """
+    if settings.database_url is not None:
+        return settings.database_url
+    if settings.environment != "development":
+        raise SettingsError(
+            f"HOMEOPS_DATABASE_URL is not set, and HOMEOPS_ENVIRONMENT is {settings.environment}: only "
+            "development has a local server. Set it to a URL like postgresql://user:password@host:5432/database."
+        )
+    from homeops_db.localdb import server  # noqa: PLC0415 - not needed where a URL is set
+
+    if show_progress is None:
+        return server.ensure_running(settings).url
+    with show_progress() as progress:
+        return server.ensure_running(settings, progress).url
+
+
+def refuse_inexact(target: str, versions: Sequence[str]) -> None:
+    """Refuse a revision that isn't there: Alembic would take ``v1.1.1`` for ``v1.1.10``.
+
+    Args:
+        target: What the user typed: a version, head, base, +1, v1.1.0-1 or a range of two for --sql.
+        versions: All versions on disk.
+
+    Raises:
+        TargetError: The target names a version that doesn't exist.
+    """
+    for part in target.split(":"):
+        name = re.sub(r"[+-]\d+$", "", part)
+        if name and name not in _SYMBOLIC and name not in versions:
+            known = ", ".join(versions[-5:]) or "none"
+            raise TargetError(f"There is no revision {name}. Nothing was changed. The newest are {known}.")
+
+
+def refuse_unreached(target: str, reached: str | None, versions: Sequence[str]) -> None:
+    """Refuse to pass over in silence an upgrade that did nothing because its target lies behind.
+
+    Args:
+        target: What the user typed.
+        reached: The version that stands after the run.
+        versions: All versions on disk.
+
+    Raises:
+        TargetError: The target is a version, and the database is at another one.
+    """
+    if target in versions and target != reached:
+        raise TargetError(
+            f"The database is at {reached or 'base'}, and {target} lies the other way. Nothing was changed. "
+            f"Run: alembic {'downgrade' if reached in versions[versions.index(target) :] else 'upgrade'} {target}"
+        )
