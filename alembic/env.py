@@ -6,6 +6,7 @@ from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
+
 from homeops_db.errors import HomeOpsError
 from homeops_db.history import session
 

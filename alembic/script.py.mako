@@ -1,4 +1,4 @@
-"""${message}.
+"""${message[:1].upper()}${message[1:]}.
 
 Revision: ${up_revision}, follows ${down_revision or "base"}, ${create_date.date()}
 
@@ -11,16 +11,20 @@ Before you commit (docs/writing-revisions.md says why):
 """
 <%!
 from homeops_db.history.versions import change_between
+
+
+def quoted(value):
+    return "None" if value is None else f'"{value}"'
 %>
 import sqlalchemy as sa
 
 from alembic import op
 ${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = ${quoted(up_revision)}
+down_revision = ${quoted(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
-change = ${repr(change_between(down_revision, up_revision))}
+change = ${quoted(change_between(down_revision, up_revision))}
 
 
 def upgrade() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from homeops_db.errors import DatabaseError
-from homeops_db.settings import Settings
+from homeops_db.settings import Settings, masked
 
 OLDEST_VERSION: Final = 150000
 
@@ -34,13 +34,17 @@ def options(settings: Settings) -> str:
     return " ".join(f"-c {name}={value}" for name, value in given.items())
 
 
-def connect(url: URL, settings: Settings, *, application: str, plain: bool = False) -> psycopg.Connection:
+def connect(
+    url: URL, settings: Settings, *, application: str, bare: bool = False, plain: bool = False
+) -> psycopg.Connection:
     """Open an autocommit connection of our own.
 
     Args:
         url: Where to.
         settings: Timeouts and policy.
         application: The application_name that others see in pg_stat_activity.
+        bare: Don't load TimescaleDB: an uncommitted DROP EXTENSION timescaledb elsewhere then can't
+            block us. For connections that read catalogs and the ledger alone.
         plain: Leave the options out, to learn whether a pooler stands in between.
 
     Raises:
@@ -55,6 +59,8 @@ def connect(url: URL, settings: Settings, *, application: str, plain: bool = Fal
         **url.query,
         **_connect_options(url, settings, application),
     }
+    if bare:
+        given["options"] += " -c timescaledb.disable_load=on"
     if plain:
         del given["options"]
     try:
@@ -69,9 +75,7 @@ def connect(url: URL, settings: Settings, *, application: str, plain: bool = Fal
 
 def engine(url: URL, settings: Settings, *, application: str) -> Engine:
     """Make the engine that Alembic migrates with: no pool, and the same options as `connect`."""
-    return create_engine(
-        url, connect_args=_connect_options(url, settings, application), poolclass=NullPool
-    )
+    return create_engine(url, connect_args=_connect_options(url, settings, application), poolclass=NullPool)
 
 
 def alembic_connection(url: URL, settings: Settings, *, application: str) -> Connection:
@@ -84,12 +88,6 @@ def alembic_connection(url: URL, settings: Settings, *, application: str) -> Con
     assert isinstance(driver, psycopg.Connection)
     _refuse_old_server(url, driver)
     return connection
-
-
-def masked(url: URL) -> str:
-    """Show where a URL points, without its secrets."""
-    shown = {name: value for name, value in url.query.items() if "password" not in name}
-    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
 def unreachable(url: URL, error: BaseException | None) -> DatabaseError:

@@ -11,7 +11,8 @@
     ├── VersionError            a revision's version is malformed, taken, or not larger
     ├── HistoryError            the revisions on disk break a law of history
     ├── SeedError               a seed file failed and was rolled back
-    ├── RevisionFailed    (4)   a revision failed; what was done and kept is in the ledger
+    ├── RevisionFailedError (4) a revision failed; what was done and kept is in the ledger
+    ├── NotAsExpectedError  (4) everything ran, and the database isn't what it should be
     ├── BackupError       (6)   no backup, so nothing was changed
     └── LockError         (7)   another run holds the migration lock, or it was lost
 """
@@ -55,8 +56,14 @@ class SeedError(HomeOpsError):
     """A seed file failed; nothing of it stays."""
 
 
-class RevisionFailed(HomeOpsError):
+class RevisionFailedError(HomeOpsError):
     """A revision failed. What came before it is kept, and the ledger says so."""
+
+    exit_code = 4
+
+
+class NotAsExpectedError(HomeOpsError):
+    """Everything ran, and the database still isn't what it should be."""
 
     exit_code = 4
 

@@ -15,3 +15,6 @@ SCHEMAS = ("core", "financial", "media", "smart_home")
 LEDGER_SCHEMA = "migrations"
 
 EXTENSIONS = ("uuid-ossp", "pgcrypto", "timescaledb", "vector", "pg_stat_statements", "pg_trgm")
+
+GROUPS = ("homeops_app", "homeops_readonly")
+"""Roles without login: logins are made members of them."""

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -27,7 +27,6 @@ PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
-_URL_ACCEPTS: Final = "a PostgreSQL URL like postgresql://user:password@host:5432/database"
 
 
 def _url(text: str) -> URL:
@@ -61,61 +60,64 @@ def _folder(text: str) -> Path:
     return (PROJECT_ROOT / Path(text).expanduser()).resolve()
 
 
-def _setting(default: object, parse: Callable[[str], object], accepts: str, about: str) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"parse": parse, "accepts": accepts, "about": about})
-
-
-_DURATION: Final = "a duration with its unit, like 500ms, 4s or 2min (0 switches it off)"
-_FOLDER: Final = "a folder"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment says, checked. Field ``lock_timeout`` is ``HOMEOPS_LOCK_TIMEOUT``, and so on."""
+    """What the environment says, checked: ``lock_timeout`` is ``HOMEOPS_LOCK_TIMEOUT``, and so on.
 
-    environment: Environment = _setting(
-        "development", _environment, "development, staging or production", "decides the policy"
-    )
-    database_url: URL | None = field(
-        default=None,
-        repr=False,
-        metadata={
-            "parse": _url,
-            "accepts": _URL_ACCEPTS,
-            "about": "the server; without it, development uses the local one",
-        },
-    )
-    connect_timeout: timedelta = _setting(
-        timedelta(seconds=10), _duration, _DURATION, "wait for the server's answer"
-    )
-    lock_timeout: timedelta = _setting(
-        timedelta(seconds=4), _duration, _DURATION, "wait of one statement for a lock"
-    )
-    statement_timeout: timedelta = _setting(
-        timedelta(0), _duration, _DURATION, "longest statement of a revision"
-    )
-    migration_lock_wait: timedelta = _setting(
-        timedelta(seconds=60), _duration, _DURATION, "wait for another run to end"
-    )
-    timescaledb: bool = _setting(
-        True, _switch, "on or off", "off: hypertables are plain tables, for servers without TimescaleDB"
-    )
-    backup_folder: Path = _setting(
-        PROJECT_ROOT / "backups", _folder, _FOLDER, "where deploy keeps its backups"
-    )
-    local_folder: Path | None = _setting(
-        None, _folder, _FOLDER, "where the local server keeps its data"
-    )
-    cache_folder: Path | None = _setting(
-        None, _folder, _FOLDER, "where the local server's packages are unpacked"
-    )
+    Attributes:
+        environment: Decides the policy.
+        database_url: The server; without it, development uses the local one.
+        connect_timeout: How long to wait for the server's answer.
+        lock_timeout: How long one statement of a revision waits for a lock.
+        statement_timeout: The longest statement of a revision; 0 is without end.
+        migration_lock_wait: How long to wait for another run to end.
+        timescaledb: Off where the server lacks it: hypertables are then plain tables.
+        backup_folder: Where deploy keeps its backups.
+        local_folder: Where the local server keeps its data; chosen by localdb when None.
+        cache_folder: Where the local server's packages are unpacked; chosen by localdb when None.
+    """
+
+    environment: Environment = "development"
+    database_url: URL | None = field(default=None, repr=False)
+    connect_timeout: timedelta = timedelta(seconds=10)
+    lock_timeout: timedelta = timedelta(seconds=4)
+    statement_timeout: timedelta = timedelta(0)
+    migration_lock_wait: timedelta = timedelta(seconds=60)
+    timescaledb: bool = True
+    backup_folder: Path = PROJECT_ROOT / "backups"
+    local_folder: Path | None = None
+    cache_folder: Path | None = None
 
 
-def load(environ: Mapping[str, str] | None = None, *, dotenv: Path = PROJECT_ROOT / ".env") -> Settings:
+_DURATION: Final = (_duration, "a duration with its unit, like 500ms, 4s or 2min (0 switches it off)")
+_FOLDER: Final = (_folder, "a folder")
+
+_READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
+    "environment": (_environment, "development, staging or production"),
+    "database_url": (_url, "a PostgreSQL URL like postgresql://user:password@host:5432/database"),
+    "connect_timeout": _DURATION,
+    "lock_timeout": _DURATION,
+    "statement_timeout": _DURATION,
+    "migration_lock_wait": _DURATION,
+    "timescaledb": (_switch, "on or off"),
+    "backup_folder": _FOLDER,
+    "local_folder": _FOLDER,
+    "cache_folder": _FOLDER,
+}
+"""How each setting is read, and what a malformed one is told."""
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    environment: str | None = None,
+    dotenv: Path = PROJECT_ROOT / ".env",
+) -> Settings:
     """Read the settings; a variable of the process wins over the same one in ``.env``.
 
     Args:
         environ: The process environment; ``os.environ`` when left out.
+        environment: What a command line says by ``--env``; must not contradict HOMEOPS_ENVIRONMENT.
         dotenv: The file of defaults; need not exist.
 
     Raises:
@@ -123,21 +125,38 @@ def load(environ: Mapping[str, str] | None = None, *, dotenv: Path = PROJECT_ROO
             accepted, and never repeats a value: it may hold a password.
     """
     environ = os.environ if environ is None else environ
-    values = {name: value for name, value in dotenv_values(dotenv).items() if value is not None} | dict(environ)
-    known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
+    values = {**dotenv_values(dotenv), **environ}
+    known = {PREFIX + name.upper(): name for name in _READERS}
     _refuse_misspelt(values, known)
-    read = {}
-    for name, spec in known.items():
-        if text := values.get(name, "").strip():
+    if environment is not None:
+        _refuse_contradiction(environment, (values.get("HOMEOPS_ENVIRONMENT") or "").strip())
+        values["HOMEOPS_ENVIRONMENT"] = environment
+    read: dict[str, Any] = {}
+    for variable, name in known.items():
+        if text := (values.get(variable) or "").strip():
+            parse, accepts = _READERS[name]
             try:
-                read[spec.name] = spec.metadata["parse"](text)
+                read[name] = parse(text)
             except (ValueError, KeyError, ArgumentError):
-                accepts = spec.metadata["accepts"]
-                raise SettingsError(f"{name} is malformed: it must be {accepts}.") from None
+                raise SettingsError(f"{variable} is malformed: it must be {accepts}.") from None
     return Settings(**read)
 
 
-def _refuse_misspelt(values: Mapping[str, str], known: Mapping[str, object]) -> None:
+def masked(url: URL) -> str:
+    """Show where a URL points, without its secrets."""
+    shown = {name: value for name, value in url.query.items() if "password" not in name}
+    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
+
+
+def _refuse_contradiction(asked: str, set_to: str) -> None:
+    """The URL belongs to the environment that is set: another one on the command line is a mistake."""
+    if set_to and set_to != asked:
+        raise SettingsError(
+            f"--env says {asked}, HOMEOPS_ENVIRONMENT says {set_to}. Nothing was changed. Make them agree."
+        )
+
+
+def _refuse_misspelt(values: Mapping[str, str | None], known: Mapping[str, object]) -> None:
     """A misspelt HOMEOPS_ENVIRONMENT would silently mean development: that must not pass."""
     for name in values:
         if name.startswith(PREFIX) and name not in known:

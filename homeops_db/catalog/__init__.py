@@ -1,1 +1,1 @@
-"""Every read of pg_catalog and pg_stat_*: a SQL constant, a frozen dataclass, a function. Nobody else asks."""
+"""Every read of pg_catalog and pg_stat_*: SQL constant, frozen dataclass, function. Nobody else asks."""

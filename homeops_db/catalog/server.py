@@ -33,6 +33,21 @@ where e.extname = any(%(names)s)
 order by 1
 """
 
+EXTENSION_SCHEMAS: LiteralString = """
+select distinct n.nspname
+from pg_extension e
+join pg_namespace n on n.oid = e.extnamespace
+where n.nspname <> 'pg_catalog'
+order by 1
+"""
+
+# Counts subtransactions too, and reads no snapshot: pg_stat_xact_* are this backend's own counters.
+ROWS_CHANGED_HERE: LiteralString = """
+select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint
+from pg_stat_xact_user_tables
+where schemaname !~ '^pg_temp'
+"""
+
 EXISTING_ROLES: LiteralString = "select rolname from pg_roles where rolname = any(%(names)s)"
 
 TIMESCALEDB_LICENSE: LiteralString = "select current_setting('timescaledb.license', true)"
@@ -77,6 +92,18 @@ def extensions(connection: Connection, names: tuple[str, ...]) -> dict[str, Exte
     with connection.cursor(row_factory=class_row(Extension)) as cursor:
         rows = cursor.execute(EXTENSIONS, {"names": list(names)}).fetchall()
     return {row.name: row for row in rows}
+
+
+def extension_schemas(connection: Connection) -> tuple[str, ...]:
+    """Read in which schemas extensions keep their functions, pg_catalog left out. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return tuple(cursor.execute(EXTENSION_SCHEMAS).fetchall())
+
+
+def rows_changed_here(connection: Connection) -> int:
+    """Read how many rows the open transaction changed so far, triggers included. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return int(cursor.execute(ROWS_CHANGED_HERE).fetchone() or 0)
 
 
 def existing_roles(connection: Connection, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """What env.py passes to Alembic: which schemas, what each step leaves in the ledger, how a file is named."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from alembic.operations.ops import MigrationScript
-from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
+from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep, StampStep
 from sqlalchemy import String, bindparam, text
 
 from homeops_db.errors import PolicyError, VersionError
@@ -15,7 +15,11 @@ from homeops_db.history.lock import MigrationLock
 from homeops_db.history.scripts import Revision
 from homeops_db.naming import LEDGER_SCHEMA, SCHEMAS
 
-Steps = Callable[[Any, MigrationContext], Iterable[MigrationStep]]
+Step = RevisionStep | StampStep
+Steps = Callable[[Any, MigrationContext], Iterable[Step]]
+
+# TimescaleDB puts it on every hypertable, and doesn't mark it as its own.
+_TIMESCALEDB_TRIGGER: Final = ".ts_insert_blocker"
 
 OPTIONS: Final[Mapping[str, Any]] = {
     "version_table_schema": LEDGER_SCHEMA,
@@ -26,13 +30,17 @@ OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 
-def include_name(name: str | None, type_: str, parents: Mapping[str, str | None]) -> bool:
-    """Compare our schemas only; alembic-utils overlooks the verdict on a schema, so look at parents too."""
+def include_name(name: str | None, type_: str, parents: MutableMapping[Any, str | None]) -> bool:
+    """Compare what models and entities describe: our schemas, without what TimescaleDB adds to them.
+
+    alembic-utils overlooks the verdict on a schema, so its parents are looked at too; functions of
+    ours in the ledger's schema are compared all the same, because they are registered.
+    """
     if type_ == "schema":
         return name in SCHEMAS
-    if type_ == "grant_table":
+    if type_ == "trigger" and name is not None and name.endswith(_TIMESCALEDB_TRIGGER):
         return False
-    return parents.get("schema_name") in (*SCHEMAS, LEDGER_SCHEMA if type_ == "function" else SCHEMAS[0])
+    return type_ != "grant_table" and parents.get("schema_name") in SCHEMAS
 
 
 @dataclass
@@ -45,13 +53,13 @@ class Recorder:
     revisions: Mapping[str, Revision]
     lock: MigrationLock | None
     may_downgrade: bool = True
-    current: MigrationStep | None = None
+    current: Step | None = None
     started: float = 0.0
 
     def steps(self, plan: Steps) -> Steps:
         """Wrap Alembic's plan: note each step's start; asking for the next one means it was committed."""
 
-        def watched(heads: Any, context: MigrationContext) -> Iterator[MigrationStep]:  # noqa: ANN401
+        def watched(heads: Any, context: MigrationContext) -> Iterator[Step]:
             for step in plan(heads, context):
                 if not step.info.is_stamp:
                     self._begin(step)
@@ -61,10 +69,13 @@ class Recorder:
         return watched
 
     def on_version_apply(
-        self, *, ctx: MigrationContext, step: MigrationInfo, heads: set[str], run_args: object
+        self,
+        ctx: MigrationContext,
+        step: MigrationInfo,
+        heads: Any,  # noqa: ANN401, ARG002 - Alembic passes all four by name
+        run_args: Any,  # noqa: ANN401, ARG002
     ) -> None:
         """Write the ledger's rows inside the step's own transaction, if the lock is still ours."""
-        del heads, run_args  # Alembic passes them by name
         if self.lock is not None:
             self.lock.assert_held()
         for version in self._touched(step):
@@ -103,7 +114,7 @@ class Recorder:
         """Milliseconds since the step in hand began."""
         return round((time.perf_counter() - self.started) * 1000)
 
-    def _begin(self, step: MigrationStep) -> None:
+    def _begin(self, step: Step) -> None:
         if not step.info.is_upgrade and not self.may_downgrade:
             raise PolicyError(
                 "A downgrade may lose data, and this is production. Nothing was changed. "
@@ -113,7 +124,7 @@ class Recorder:
             self._event(self._revision(step), _direction(step.info), "started")
         self.current, self.started = step, time.perf_counter()
 
-    def _event(self, revision: Revision, direction: str, event: str, **values: Any) -> None:  # noqa: ANN401
+    def _event(self, revision: Revision, direction: str, event: str, **values: Any) -> None:
         assert self.lock is not None
         ledger.record_event(
             self.lock.connection,
@@ -125,7 +136,7 @@ class Recorder:
             **values,
         )
 
-    def _revision(self, step: MigrationStep) -> Revision:
+    def _revision(self, step: Step) -> Revision:
         assert step.info.up_revision_id is not None
         return self.revisions[step.info.up_revision_id]
 
@@ -155,20 +166,22 @@ def name_revision(context: MigrationContext, _: object, directives: list[Migrati
     assert script is not None
     (directive,) = directives
     if not directive.message:
-        raise VersionError('The revision has no message. Nothing was written. Give one: alembic revision -m "add ..."')
+        raise VersionError(
+            'The revision has no message. Nothing was written. Give one: alembic revision -m "add ..."'
+        )
     asked = environment.get_x_argument(as_dictionary=True)
     head = script.get_current_head()
     rev_id = context.opts["revision_context"].command_args["rev_id"]
-    directive.rev_id = versions.following(
-        head, version=asked.get("version", rev_id), bump=asked.get("bump")
-    )
+    directive.rev_id = versions.following(head, version=asked.get("version", rev_id), bump=asked.get("bump"))
     sequence = 1 + sum(1 for _ in script.walk_revisions())
     script.file_template = f"{sequence:03d}_%(rev)s_%(slug)s"
 
 
 def _execute(ctx: MigrationContext, sql: str, **values: object) -> None:
     # Typed binds: --sql writes the values out, and None has no type of its own.
-    typed = [bindparam(name, value, String if isinstance(value, str) else None) for name, value in values.items()]
+    typed = [
+        bindparam(name, value, String if isinstance(value, str) else None) for name, value in values.items()
+    ]
     ctx.execute(text(sql).bindparams(*typed))
 
 

@@ -30,20 +30,22 @@ _FORMAT: Final = "HomeOps ledger, format 1"
 # the server's own clock measures the revision, because nothing else is there when it runs.
 APPLY: Final = """
 insert into migrations.schema_versions as v
-    (version, description, migration_file, rollback_file, applied_at, applied_by, execution_time_ms, checksum, status)
+    (version, description, migration_file, rollback_file, applied_at, applied_by, execution_time_ms,
+     checksum, status)
 values (:version, :description, :file, :rollback_file, clock_timestamp(), current_user,
-        coalesce(:ms, cast(extract(epoch from clock_timestamp() - transaction_timestamp()) * 1000 as integer)),
+        coalesce(:ms, cast(extract(epoch from clock_timestamp() - now()) * 1000 as integer)),
         :checksum, 'applied')
 on conflict (version) do update
 set description = excluded.description, migration_file = excluded.migration_file,
-    rollback_file = excluded.rollback_file, applied_at = excluded.applied_at, applied_by = excluded.applied_by,
-    execution_time_ms = excluded.execution_time_ms, checksum = excluded.checksum, status = excluded.status
+    rollback_file = excluded.rollback_file, applied_at = excluded.applied_at,
+    applied_by = excluded.applied_by, execution_time_ms = excluded.execution_time_ms,
+    checksum = excluded.checksum, status = excluded.status
 """
 ROLL_BACK: Final = "update migrations.schema_versions set status = 'rolled_back' where version = :version"
 EVENT: Final = """
 insert into migrations.schema_events (version, direction, event, client, run_id, execution_time_ms, checksum)
 values (:version, :direction, :event, :client, :run_id,
-        coalesce(:ms, cast(extract(epoch from clock_timestamp() - transaction_timestamp()) * 1000 as integer)),
+        coalesce(:ms, cast(extract(epoch from clock_timestamp() - now()) * 1000 as integer)),
         :checksum)
 """
 
@@ -55,7 +57,8 @@ values (%(version)s, %(direction)s, %(event)s, %(client)s, %(run_id)s, %(ms)s, %
 # A version that stands keeps its row: a failed downgrade leaves it applied.
 _FAIL: LiteralString = """
 insert into migrations.schema_versions as v
-    (version, description, migration_file, rollback_file, applied_at, applied_by, execution_time_ms, checksum, status)
+    (version, description, migration_file, rollback_file, applied_at, applied_by, execution_time_ms,
+     checksum, status)
 values (%(version)s, %(description)s, %(file)s, %(rollback_file)s, clock_timestamp(), current_user,
         %(ms)s, %(checksum)s, 'failed')
 on conflict (version) do update
@@ -76,7 +79,9 @@ from migrations.schema_versions order by id
 """
 _EVENTS: LiteralString = """
 select occurred_at, version, direction, event, actor, client, execution_time_ms, detail
-from migrations.schema_events order by id desc limit %(limit)s
+from migrations.schema_events
+where not %(ended)s or event <> 'started'
+order by id desc limit %(limit)s
 """
 _READY: LiteralString = "select obj_description(to_regnamespace('migrations'), 'pg_namespace')"
 _HEAD_TABLE: LiteralString = "select to_regclass('migrations.alembic_version') is not null"
@@ -168,10 +173,10 @@ def versions(connection: Connection) -> list[VersionRow]:
         return cursor.execute(_VERSIONS).fetchall()
 
 
-def events(connection: Connection, *, limit: int) -> list[Event]:
-    """Read the newest events, newest first."""
+def events(connection: Connection, *, limit: int, ended: bool = False) -> list[Event]:
+    """Read the newest events, newest first; ``ended`` leaves the starts out."""
     with connection.cursor(row_factory=class_row(Event)) as cursor:
-        return cursor.execute(_EVENTS, {"limit": limit}).fetchall()
+        return cursor.execute(_EVENTS, {"limit": limit, "ended": ended}).fetchall()
 
 
 def record_event(
@@ -201,7 +206,9 @@ def record_event(
     )
 
 
-def record_failure(connection: Connection, revision: Revision, direction: str, *, ms: int | None = None) -> None:
+def record_failure(
+    connection: Connection, revision: Revision, direction: str, *, ms: int | None = None
+) -> None:
     """Mark an upgrade that failed; a version that stands keeps its row."""
     if direction == "upgrade":
         connection.execute(_FAIL, {**row_of(revision), "ms": ms})

@@ -24,7 +24,7 @@ from homeops_db import database
 from homeops_db.catalog import activity
 from homeops_db.errors import DatabaseError, LockError
 from homeops_db.history import ledger
-from homeops_db.settings import Settings
+from homeops_db.settings import Settings, masked
 
 KEY: Final = int.from_bytes(b"homeops\0") & (2**63 - 1)
 """The advisory lock's key. Advisory locks are per database, so one key serves all."""
@@ -43,7 +43,9 @@ on conflict (id) do update
 set locked_by = excluded.locked_by, locked_at = excluded.locked_at, lock_reason = excluded.lock_reason,
     run_id = excluded.run_id, heartbeat_at = excluded.heartbeat_at
 """
-_BEAT: LiteralString = "update migrations.migration_locks set heartbeat_at = clock_timestamp() where run_id = %s"
+_BEAT: LiteralString = (
+    "update migrations.migration_locks set heartbeat_at = clock_timestamp() where run_id = %s"
+)
 _CLEAR_ROW: LiteralString = "delete from migrations.migration_locks where run_id = %s"
 _ROW: LiteralString = """
 select locked_by, locked_at, lock_reason, run_id, heartbeat_at from migrations.migration_locks
@@ -168,7 +170,9 @@ def holder(connection: Connection) -> Holder | None:
     backend = activity.advisory_holder(connection, KEY)
     row = _row(connection)
     if row is None:
-        return backend and Holder(f"{backend.role} pid {backend.pid}", None, None, None, None, alive=True)
+        if backend is None:
+            return None
+        return Holder(f"{backend.role} pid {backend.pid}", None, None, None, None, alive=True)
     return Holder(
         row.locked_by, row.locked_at, row.lock_reason, row.run_id, row.heartbeat_at, alive=backend is not None
     )
@@ -214,7 +218,7 @@ def _fence(connection: Connection) -> None:
 def _open(url: URL, settings: Settings) -> tuple[Connection, int]:
     """Open the lock's session, sure that it is one: a pooler may lend a new backend each time."""
     try:
-        connection = database.connect(url, settings, application=_NAME)
+        connection = database.connect(url, settings, application=_NAME, bare=True)
     except DatabaseError:
         if _pooler_refuses_options(url, settings):
             raise _pooler_error(url) from None
@@ -245,13 +249,15 @@ def _keeps_session(connection: Connection, pid: int, url: URL, settings: Setting
     connection.execute("select set_config('homeops.session', %s, false)", (mark,))
     with database.connect(url, settings, application=_NAME) as other, other.transaction():
         theirs = other.execute("select current_setting('homeops.session', true)").fetchone()
-        ours = connection.execute("select pg_backend_pid(), current_setting('homeops.session', true)").fetchone()
+        ours = connection.execute(
+            "select pg_backend_pid(), current_setting('homeops.session', true)"
+        ).fetchone()
     return theirs != (mark,) and ours == (pid, mark)
 
 
 def _pooler_error(url: URL) -> LockError:
     return LockError(
-        f"{database.masked(url)} is a connection pooler that keeps no session (pool_mode = transaction, or "
+        f"{masked(url)} is a connection pooler that keeps no session (pool_mode = transaction, or "
         "connect options ignored): lock and timeouts would be lost between two statements. Nothing was "
         "changed. Connect to the server itself, or to a pool in session mode."
     )

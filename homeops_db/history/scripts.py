@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from homeops_db.errors import HistoryError
 from homeops_db.history.versions import change_between, parse
@@ -59,13 +59,19 @@ def read(folder: Path = VERSIONS_FOLDER) -> list[Revision]:
         line.append(following)
     if by_down:
         lost = next(iter(by_down.values()))
-        raise HistoryError(f"{lost.file} follows {lost.down}, which no revision leads to. Mend its down_revision.")
+        raise HistoryError(
+            f"{lost.file} follows {lost.down}, which no revision leads to. Mend its down_revision."
+        )
     return line
 
 
 def broken_laws(revisions: list[Revision]) -> list[str]:
     """Name every law of history that the revisions break, one line each; an empty list is good news."""
-    return [problem for sequence, revision in enumerate(revisions, start=1) for problem in _broken(sequence, revision)]
+    return [
+        problem
+        for sequence, revision in enumerate(revisions, start=1)
+        for problem in _broken(sequence, revision)
+    ]
 
 
 def checksum(source: str) -> str:
@@ -76,7 +82,9 @@ def checksum(source: str) -> str:
     """
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node, clean=False):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            node, clean=False
+        ):
             node.body = node.body[1:]
     return hashlib.sha256("\n".join(_written(tree)).encode()).hexdigest()
 
@@ -115,10 +123,12 @@ def _read_one(path: Path) -> Revision:
     except SyntaxError as error:
         raise HistoryError(f"{path.name}, line {error.lineno}: {error.msg}. Mend the file.") from None
     except KeyError as missing:
-        raise HistoryError(f"{path.name} doesn't set {missing}. Every revision does: see docs/writing-revisions.md.") from None
+        raise HistoryError(
+            f"{path.name} doesn't set {missing}. Every revision does: see docs/writing-revisions.md."
+        ) from None
 
 
-def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value)):

@@ -1,22 +1,26 @@
 """One run of an Alembic command, from the settings to the last commit: what env.py calls."""
 
 import io
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from alembic.runtime.environment import EnvironmentContext
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from homeops_db import database
-from homeops_db.errors import HomeOpsError, PolicyError, RevisionFailed
+from homeops_db.errors import HomeOpsError, PolicyError, RevisionFailedError
 from homeops_db.history import hooks, ledger, lock, scripts, target
 from homeops_db.history.lock import MigrationLock
 from homeops_db.history.scripts import Revision
 from homeops_db.settings import Settings, load
+
+# Named parameters, lest every % in a function's body be doubled for a driver that isn't there.
+_LITERAL: Final[dict[str, Any]] = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}}
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,20 @@ class Session:
 
     @property
     def changes_database(self) -> bool:
-        """Upgrade, downgrade and stamp name a destination; no other command does."""
-        return "destination_rev" in self.asked
+        """Upgrade, downgrade and stamp name a destination; `ensure_version` makes a table."""
+        return "destination_rev" in self.asked or self.asked["fn"].__qualname__.startswith("ensure_version.")
 
     @property
     def compares(self) -> bool:
-        """Whether models and database are compared: `check` and `revision --autogenerate`."""
-        context = self.asked.get("revision_context")
-        return context is not None and context.command_args["autogenerate"]
+        """Whether models and database are compared: `check`, `revision --autogenerate`, and test tools."""
+        if "revision_context" in self.asked:
+            return bool(self.asked["revision_context"].command_args["autogenerate"])
+        return self.asked["fn"].__module__ != "alembic.command"
+
+    @property
+    def writes_a_file(self) -> bool:
+        """`revision` does; `check` goes the same way and stops before the file."""
+        return "revision_context" in self.asked and not self.asked["fn"].__qualname__.startswith("check.")
 
     @property
     def needs_no_server(self) -> bool:
@@ -65,7 +75,10 @@ def run(environment: EnvironmentContext, show_progress: target.ShowProgress | No
         HomeOpsError: Whatever went wrong, in one line.
     """
     revisions = scripts.read(Path(environment.script.versions))
-    session = Session(environment, load(), {revision.version: revision for revision in revisions}, show_progress)
+    settings = environment.config.attributes.get("settings") or load()
+    session = Session(
+        environment, settings, {revision.version: revision for revision in revisions}, show_progress
+    )
     for name in ("starting_rev", "destination_rev"):
         for part in _as_list(session.asked.get(name)):
             target.refuse_inexact(part, list(session.revisions))
@@ -80,19 +93,28 @@ def run(environment: EnvironmentContext, show_progress: target.ShowProgress | No
 def _run_on_server(session: Session) -> None:
     if session.compares and session.settings.environment != "development":
         raise PolicyError(
-            "Comparing models with a database runs real DDL under exclusive locks (alembic-utils), and this is "
-            f"{session.settings.environment}. Nothing was done. Run it against a development database."
+            "Comparing models with a database runs real DDL under exclusive locks (alembic-utils). "
+            f"This is {session.settings.environment}. Nothing was done. Run it against a development database."
         )
-    given = session.environment.config.attributes.get("connection")
-    url = given.engine.url if given is not None else target.database_url(session.settings, session.show_progress)
+    attributes = session.environment.config.attributes
+    # A program hands over its own connection or engine (Alembic's cookbook), or a URL.
+    given: Engine | Connection | None = attributes.get("connection")
+    url = given.engine.url if given is not None else attributes.get("url")
+    url = url or target.database_url(session.settings, session.show_progress)
     held = _lock(session, url) if session.changes_database else nullcontext(None)
-    with held as migration_lock:
-        if given is not None:
-            _migrate(session, given, migration_lock)
-            return
-        name = migration_lock.application if migration_lock else "homeops-db alembic"
-        with database.alembic_connection(url, session.settings, application=name) as connection:
-            _migrate(session, connection, migration_lock)
+    with held as migration_lock, _connection(session, given, url, migration_lock) as connection:
+        _migrate(session, connection, migration_lock)
+
+
+def _connection(
+    session: Session, given: Engine | Connection | None, url: URL, migration_lock: MigrationLock | None
+) -> AbstractContextManager[Connection]:
+    if isinstance(given, Connection):
+        return nullcontext(given)
+    if given is not None:
+        return given.connect()
+    name = migration_lock.application if migration_lock else "homeops-db alembic"
+    return database.alembic_connection(url, session.settings, application=name)
 
 
 @contextmanager
@@ -102,7 +124,7 @@ def _lock(session: Session, url: URL) -> Iterator[MigrationLock]:
     if outer is not None:
         yield outer
         return
-    reason = f"alembic to {session.asked['destination_rev']}"
+    reason = f"alembic to {session.asked.get('destination_rev', 'ensure_version')}"
     with lock.held(url, session.settings, reason=reason) as migration_lock:
         yield migration_lock
 
@@ -122,8 +144,10 @@ def _migrate(session: Session, connection: Connection, migration_lock: Migration
     except Exception as error:
         _raise_failure(recorder, migration_lock, error)
     ledger.reconcile(migration_lock.connection, line, run_id=migration_lock.run_id)
-    for destination in _as_list(session.asked["destination_rev"]):
-        target.refuse_unreached(destination, ledger.current(migration_lock.connection), list(session.revisions))
+    for destination in _as_list(session.asked.get("destination_rev")):
+        target.refuse_unreached(
+            destination, ledger.current(migration_lock.connection), list(session.revisions)
+        )
 
 
 def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, error: Exception) -> None:
@@ -132,9 +156,9 @@ def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, erro
     if revision is None or isinstance(error, HomeOpsError):
         raise error
     standing = ledger.current(migration_lock.connection) or "base"
-    raise RevisionFailed(
-        f"{revision.version} failed: {detail}. Its transaction was rolled back; the database is at {standing}, and the "
-        f"ledger says so. Mend {revision.file}, then run the same command again."
+    raise RevisionFailedError(
+        f"{revision.version} failed: {detail}. Its transaction was rolled back; the database is at "
+        f"{standing}, and the ledger says so. Mend {revision.file}, then run the same command again."
     ) from error
 
 
@@ -148,7 +172,7 @@ def _detail(error: Exception) -> str:
 
 def _write_sql(session: Session) -> None:
     """Write out SQL that psql runs to the same end: settings and ledger first, as online."""
-    _configure(session, _recorder(session, None), dialect_name="postgresql", literal_binds=True)
+    _configure(session, _recorder(session, None), dialect_name="postgresql", **_LITERAL)
     impl = session.environment.get_context().impl
     impl.static_output("SET client_min_messages = warning;")
     for setting in database.options(session.settings).split("-c ")[1:]:
@@ -160,8 +184,14 @@ def _write_sql(session: Session) -> None:
 
 def _run_without_server(session: Session) -> None:
     """Let Alembic go through its motions without a server; its SQL goes nowhere."""
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     _configure(
-        session, _recorder(session, None), dialect_name="postgresql", as_sql=True, literal_binds=True, output_buffer=io.StringIO()
+        session,
+        _recorder(session, None),
+        dialect_name="postgresql",
+        as_sql=True,
+        **_LITERAL,
+        output_buffer=io.StringIO(),
     )
     _run(session)
 
@@ -174,20 +204,22 @@ def _recorder(session: Session, migration_lock: MigrationLock | None) -> hooks.R
     )
 
 
-def _configure(session: Session, recorder: hooks.Recorder, **where: Any) -> None:  # noqa: ANN401
+def _configure(session: Session, recorder: hooks.Recorder, **where: Any) -> None:
     metadata = _models() if session.compares else None
     session.environment.configure(
         **where,
         **hooks.OPTIONS,
         target_metadata=metadata,
+        # Without it, even reading would make the version table, in a schema that isn't there yet.
+        dont_mutate=not session.changes_database,
         fn=recorder.steps(session.asked["fn"]),
         include_name=hooks.include_name,
         on_version_apply=recorder.on_version_apply,
-        process_revision_directives=hooks.name_revision,
+        process_revision_directives=hooks.name_revision if session.writes_a_file else None,
     )
 
 
-def _models() -> Any:  # noqa: ANN401
+def _models() -> Any:
     """Models and entities are imported only for a comparison: they cost more than a whole `current`."""
     from alembic_utils.replaceable_entity import register_entities  # noqa: PLC0415
 
@@ -203,7 +235,7 @@ def _run(session: Session) -> None:
         session.environment.run_migrations()
 
 
-def _as_list(value: Any) -> list[str]:  # noqa: ANN401
+def _as_list(value: Any) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)

@@ -67,7 +67,8 @@ def refuse_unreached(target: str, reached: str | None, versions: Sequence[str]) 
         TargetError: The target is a version, and the database is at another one.
     """
     if target in versions and target != reached:
+        verb = "downgrade" if reached in versions[versions.index(target) :] else "upgrade"
         raise TargetError(
             f"The database is at {reached or 'base'}, and {target} lies the other way. Nothing was changed. "
-            f"Run: alembic {'downgrade' if reached in versions[versions.index(target) :] else 'upgrade'} {target}"
+            f"Run: alembic {verb} {target}"
         )

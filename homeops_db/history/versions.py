@@ -64,6 +64,6 @@ def _checked(head: str | None, version: str) -> str:
         state = "taken" if version == head else "not larger than the head"
         raise VersionError(
             f"{version} is {state}: the head is {head}. Nothing was written. "
-            f"The next are v{parse(head).bump_patch()}, v{parse(head).bump_minor()} and v{parse(head).bump_major()}."
+            f"Next come {', '.join(following(head, bump=part) for part in ('patch', 'minor', 'major'))}."
         )
     return version

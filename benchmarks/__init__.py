@@ -1,0 +1,1 @@
+"""Measurements against stated limits: ratios from one interleaved run, never absolute times."""

@@ -1,0 +1,127 @@
+"""`homeops-db status`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from homeops_db.history.status import Status
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show the database: version, pending revisions, drift, extensions, last runs, who holds the lock.
+
+    Exit codes: 0 clean, 1 revisions pending, 2 unusable, 3 drift or a failed revision.
+
+    Example: homeops-db status --json
+    """
+    from homeops_db import database, settings
+    from homeops_db.cli.console import console, print_json
+    from homeops_db.cli.local import shown_progress
+    from homeops_db.errors import HomeOpsError
+    from homeops_db.history import scripts, target
+    from homeops_db.history import status as history_status
+
+    try:
+        given = settings.load()
+        url = target.database_url(given, shown_progress)
+        with database.connect(url, given, application="homeops-db status", bare=True) as connection:
+            found = history_status.read(connection, scripts.read())
+    except HomeOpsError as error:
+        if as_json:
+            print_json({"error": str(error)})
+            raise typer.Exit(error.exit_code) from None
+        raise
+    if as_json:
+        print_json(_as_json(found, given.environment))
+    else:
+        console().print(*_tables(found, given.environment))
+    raise typer.Exit(found.exit_code)
+
+
+def _as_json(found: "Status", environment: str) -> dict[str, Any]:
+    return {
+        "server_version": found.server.version,
+        "database": found.server.database,
+        "role": found.server.role,
+        "environment": environment,
+        "current": found.current,
+        "head": found.head,
+        "pending": [revision.version for revision in found.pending],
+        "drift": [{"version": drift.version, "reason": drift.reason} for drift in found.drift],
+        "failed": [row.version for row in found.failed],
+        "extensions": found.extensions,
+        "timescaledb": found.timescaledb,
+        "missing_roles": found.missing_roles,
+        "lock": vars(found.lock) if found.lock else None,
+        "runs": [vars(run) for run in found.runs],
+    }
+
+
+def _tables(found: "Status", environment: str) -> list[object]:
+    from homeops_db.cli.console import moment, table
+
+    shown: list[object] = [table("HomeOps DB", ("what", "state"), list(_lines(found, environment)))]
+    shown.append(
+        table(
+            "Extensions",
+            ("name", "version"),
+            [(n, v or "[yellow]not installed[/]") for n, v in found.extensions.items()],
+        )
+    )
+    if found.runs:
+        rows = [
+            (
+                moment(run.occurred_at),
+                run.version,
+                f"{run.direction} {run.event}",
+                _duration(run.execution_time_ms),
+                run.actor,
+            )
+            for run in found.runs
+        ]
+        shown.append(table("Last runs", ("when", "version", "what", "took", "by"), rows))
+    return shown
+
+
+def _lines(found: "Status", environment: str) -> list[tuple[str, str]]:
+    here = found.server
+    edition = (
+        f", TimescaleDB {found.timescaledb} edition"
+        if found.timescaledb
+        else ", no TimescaleDB: plain tables"
+    )
+    lines = [
+        ("environment", environment),
+        ("server", f"PostgreSQL {here.version} at {here.address}{edition}"),
+        ("database", f"{here.database} as {here.role}"),
+        (
+            "version",
+            f"[bold green]{found.current}[/]" if found.current else "[yellow]none: empty database[/]",
+        ),
+        ("pending", ", ".join(r.version for r in found.pending) or "nothing"),
+        ("drift", "\n".join(f"[red]{drift}[/]" for drift in found.drift) or "none"),
+        (
+            "failed",
+            "\n".join(f"[red]{row.version} at {row.applied_at:%Y-%m-%d %H:%M}[/]" for row in found.failed)
+            or "none",
+        ),
+        ("lock", _lock(found)),
+    ]
+    if found.missing_roles:
+        lines.append(
+            ("roles", f"[yellow]{', '.join(found.missing_roles)} missing: no privileges were granted[/]")
+        )
+    return lines
+
+
+def _lock(found: "Status") -> str:
+    if found.lock is None:
+        return "free"
+    return f"held by {found.lock}" if found.lock.alive else f"free (left behind by {found.lock})"
+
+
+def _duration(ms: int | None) -> str:
+    return "" if ms is None else f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms} ms"  # noqa: PLR2004

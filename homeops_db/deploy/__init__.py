@@ -1,0 +1,1 @@
+"""One change of a database in production, in its order."""

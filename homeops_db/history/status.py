@@ -1,0 +1,111 @@
+"""The state of one database against the revisions on disk: what is pending, what drifted, what failed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from psycopg import Connection
+
+from homeops_db.catalog import server
+from homeops_db.catalog.server import Server
+from homeops_db.history import ledger, lock
+from homeops_db.history.ledger import Event, VersionRow
+from homeops_db.history.lock import Holder
+from homeops_db.history.scripts import Revision
+from homeops_db.naming import EXTENSIONS, GROUPS
+
+LAST_RUNS: Final = 5
+
+Reason = Literal["edited", "no file", "not in the ledger", "not applied"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A version on which disk, ledger and Alembic's own table don't agree."""
+
+    version: str
+    reason: Reason
+
+    def __str__(self) -> str:
+        return f"{self.version}: {_EXPLAINED[self.reason]}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that `homeops-db status` shows."""
+
+    server: Server
+    current: str | None
+    head: str | None
+    pending: list[Revision]
+    drift: list[Drift]
+    failed: list[VersionRow]
+    extensions: dict[str, str | None]
+    timescaledb: str | None
+    missing_roles: tuple[str, ...]
+    lock: Holder | None
+    runs: list[Event]
+
+    @property
+    def exit_code(self) -> int:
+        """0 clean, 1 pending, 3 drift or a failed revision."""
+        if self.drift or self.failed:
+            return 3
+        return 1 if self.pending else 0
+
+
+_EXPLAINED: Final[dict[Reason, str]] = {
+    "edited": "its file was edited after it was applied",
+    "no file": "applied, but there is no such file",
+    "not in the ledger": "alembic_version says it stands, the ledger doesn't",
+    "not applied": "the ledger says applied, alembic_version doesn't",
+}
+
+
+def read(connection: Connection, revisions: Sequence[Revision]) -> Status:
+    """Read the state of a database. Takes no lock, needs no privilege beyond reading ``migrations``.
+
+    Args:
+        connection: Autocommit.
+        revisions: All revisions on disk, first to head.
+    """
+    ready = ledger.is_ready(connection)
+    current = ledger.current(connection)
+    rows = ledger.versions(connection) if ready else []
+    standing = ledger.lineage(revisions, current)
+    installed = server.extensions(connection, EXTENSIONS)
+    roles = server.existing_roles(connection, GROUPS)
+    return Status(
+        server=server.server(connection),
+        current=current,
+        head=revisions[-1].version if revisions else None,
+        pending=[revision for revision in revisions if revision.version not in standing],
+        drift=list(_drift(revisions, rows, standing, current)) if ready or current else [],
+        failed=[row for row in rows if row.status == "failed"],
+        extensions={name: installed[name].installed if name in installed else None for name in EXTENSIONS},
+        timescaledb=server.timescaledb_license(connection),
+        missing_roles=tuple(name for name in GROUPS if name not in roles),
+        lock=lock.holder(connection),
+        runs=ledger.events(connection, limit=LAST_RUNS, ended=True) if ready else [],
+    )
+
+
+def _drift(
+    revisions: Sequence[Revision], rows: Sequence[VersionRow], standing: Sequence[str], current: str | None
+) -> Iterator[Drift]:
+    on_disk = {revision.version: revision for revision in revisions}
+    applied = {row.version: row for row in rows if row.status == "applied"}
+    if current is not None and current not in on_disk:
+        # Without its file nobody can tell what stands: one line says it all.
+        yield Drift(current, "no file")
+        return
+    for version, row in applied.items():
+        if version not in on_disk:
+            yield Drift(version, "no file")
+        elif version not in standing:
+            yield Drift(version, "not applied")
+        elif row.checksum != on_disk[version].checksum:
+            yield Drift(version, "edited")
+    for version in standing:
+        if version not in applied:
+            yield Drift(version, "not in the ledger")

@@ -1,0 +1,205 @@
+"""Schema financial: where the money is, where it goes, and what is invested."""
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from homeops_db.models.base import Base, Keyed, Timestamped, currency_code, one_of, reference
+
+MONEY = Numeric(15, 2)
+PRICE = Numeric(18, 6)
+QUANTITY = Numeric(20, 8)
+
+
+class Institution(Keyed, Timestamped, Base):
+    """A bank, a broker, or a service that speaks for them."""
+
+    __tablename__ = "institutions"
+    __table_args__ = (
+        UniqueConstraint("name", "type"),
+        one_of(
+            "type",
+            "bank",
+            "broker",
+            "aggregator",
+            "credit_union",
+            "card_issuer",
+            "lender",
+            "insurer",
+            "other",
+        ),
+        {"schema": "financial"},
+    )
+
+    name: Mapped[str]
+    type: Mapped[str]
+    website: Mapped[str | None]
+    api_config: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+
+
+class Account(Keyed, Timestamped, Base):
+    """An account of one person, shared with a household where it names one."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        UniqueConstraint("institution_id", "external_id"),
+        one_of(
+            "account_type",
+            *("checking", "savings", "credit_card", "cash"),
+            *("brokerage", "retirement", "loan", "mortgage", "other"),
+        ),
+        currency_code(),
+        CheckConstraint("closed_on >= opened_on", name="closed_on"),
+        {"schema": "financial"},
+    )
+
+    user_id: Mapped[uuid.UUID] = reference("core.users.id", ondelete="RESTRICT")
+    household_id: Mapped[uuid.UUID | None] = reference("core.households.id", ondelete="SET NULL")
+    institution_id: Mapped[uuid.UUID | None] = reference(
+        "financial.institutions.id", ondelete="RESTRICT", index=False
+    )
+    name: Mapped[str]
+    account_type: Mapped[str]
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    opening_balance: Mapped[Decimal] = mapped_column(MONEY, server_default=text("0"))
+    external_id: Mapped[str | None]
+    opened_on: Mapped[dt.date | None]
+    closed_on: Mapped[dt.date | None]
+
+
+class Category(Keyed, Timestamped, Base):
+    """What money is earned by or spent on; categories form a tree."""
+
+    __tablename__ = "categories"
+    __table_args__ = (
+        # Two roots of one name would be as wrong as two siblings.
+        UniqueConstraint("parent_id", "name", postgresql_nulls_not_distinct=True),
+        one_of("kind", "income", "expense", "transfer"),
+        CheckConstraint("parent_id <> id", name="parent_id"),
+        {"schema": "financial"},
+    )
+
+    parent_id: Mapped[uuid.UUID | None] = reference(
+        "financial.categories.id", ondelete="RESTRICT", index=False
+    )
+    name: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="expense")
+
+
+class RecurringTransaction(Keyed, Timestamped, Base):
+    """A payment or income that comes again."""
+
+    __tablename__ = "recurring_transactions"
+    __table_args__ = (
+        one_of("frequency", "daily", "weekly", "monthly", "quarterly", "yearly"),
+        CheckConstraint("ends_on >= starts_on", name="ends_on"),
+        {"schema": "financial"},
+    )
+
+    account_id: Mapped[uuid.UUID] = reference("financial.accounts.id", ondelete="CASCADE")
+    category_id: Mapped[uuid.UUID | None] = reference("financial.categories.id", ondelete="SET NULL")
+    description: Mapped[str]
+    amount: Mapped[Decimal] = mapped_column(MONEY)
+    frequency: Mapped[str]
+    starts_on: Mapped[dt.date]
+    ends_on: Mapped[dt.date | None]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+class Transaction(Keyed, Timestamped, Base):
+    """Money in (positive) or out (negative) of an account."""
+
+    __tablename__ = "transactions"
+    __table_args__ = (
+        Index("ix_transactions_account_id_transaction_date", "account_id", text("transaction_date DESC")),
+        UniqueConstraint("account_id", "external_id"),
+        one_of("status", "pending", "posted", "void"),
+        {"schema": "financial"},
+    )
+
+    account_id: Mapped[uuid.UUID] = reference("financial.accounts.id", ondelete="RESTRICT", index=False)
+    category_id: Mapped[uuid.UUID | None] = reference("financial.categories.id", ondelete="SET NULL")
+    recurring_transaction_id: Mapped[uuid.UUID | None] = reference(
+        "financial.recurring_transactions.id", ondelete="SET NULL"
+    )
+    transaction_date: Mapped[dt.date]
+    amount: Mapped[float]
+    description: Mapped[str | None]
+    merchant_name: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="posted")
+    external_id: Mapped[str | None]
+
+
+class Budget(Keyed, Timestamped, Base):
+    """A limit for spending on one category."""
+
+    __tablename__ = "budgets"
+    __table_args__ = (
+        one_of("period", "weekly", "monthly", "quarterly", "yearly"),
+        currency_code(),
+        CheckConstraint("amount >= 0", name="amount"),
+        CheckConstraint("alert_percent BETWEEN 1 AND 100", name="alert_percent"),
+        CheckConstraint("ends_on >= starts_on", name="ends_on"),
+        {"schema": "financial"},
+    )
+
+    user_id: Mapped[uuid.UUID] = reference("core.users.id", ondelete="CASCADE")
+    household_id: Mapped[uuid.UUID | None] = reference("core.households.id", ondelete="SET NULL")
+    category_id: Mapped[uuid.UUID] = reference("financial.categories.id", ondelete="RESTRICT")
+    name: Mapped[str]
+    period: Mapped[str] = mapped_column(server_default="monthly")
+    amount: Mapped[Decimal] = mapped_column(MONEY)
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    alert_percent: Mapped[int] = mapped_column(SmallInteger, server_default=text("80"))
+    starts_on: Mapped[dt.date]
+    ends_on: Mapped[dt.date | None]
+
+
+class Security(Keyed, Timestamped, Base):
+    """Something that can be held in a brokerage account."""
+
+    __tablename__ = "securities"
+    __table_args__ = (
+        UniqueConstraint("symbol", "exchange"),
+        one_of("type", "stock", "etf", "mutual_fund", "bond", "cash", "other"),
+        currency_code(),
+        CheckConstraint("isin ~ '^[A-Z]{2}[A-Z0-9]{9}[0-9]$'", name="isin"),
+        {"schema": "financial"},
+    )
+
+    symbol: Mapped[str]
+    exchange: Mapped[str] = mapped_column(server_default="")
+    name: Mapped[str]
+    type: Mapped[str]
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    isin: Mapped[str | None] = mapped_column(unique=True)
+
+
+class SecurityPrice(Base):
+    """The closing price of a security on one day."""
+
+    __tablename__ = "security_prices"
+    __table_args__ = (CheckConstraint("close >= 0", name="close"), {"schema": "financial"})
+
+    security_id: Mapped[uuid.UUID] = reference(
+        "financial.securities.id", ondelete="CASCADE", index=False, primary_key=True
+    )
+    priced_on: Mapped[dt.date] = mapped_column(primary_key=True)
+    close: Mapped[Decimal] = mapped_column(PRICE)
+    source: Mapped[str | None]
+
+
+class Holding(Keyed, Timestamped, Base):
+    """How much of a security an account holds."""
+
+    __tablename__ = "holdings"
+    __table_args__ = (UniqueConstraint("account_id", "security_id"), {"schema": "financial"})
+
+    account_id: Mapped[uuid.UUID] = reference("financial.accounts.id", ondelete="CASCADE", index=False)
+    security_id: Mapped[uuid.UUID] = reference("financial.securities.id", ondelete="RESTRICT")
+    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
+    cost_basis: Mapped[Decimal | None] = mapped_column(MONEY)
