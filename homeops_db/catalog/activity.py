@@ -23,10 +23,12 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 # pg_terminate_backend with a timeout waits until the backend is gone; in ms
 # (https://www.postgresql.org/docs/17/functions-admin.html).
 TERMINATE_APPLICATION: LiteralString = """
-select pid
-from (select pid from pg_stat_activity
-      where datname = current_database() and application_name = %(application)s and pid <> pg_backend_pid()) s
-where pg_terminate_backend(pid, %(wait_ms)s)
+-- Materialized: flattened into one WHERE, the planner may terminate first and compare names afterwards.
+with meant as materialized (
+    select pid from pg_stat_activity
+    where datname = current_database() and application_name = %(application)s and pid <> pg_backend_pid()
+)
+select pid from meant where pg_terminate_backend(pid, %(wait_ms)s)
 """
 
 

@@ -27,7 +27,7 @@ def status(
     try:
         given = settings.load()
         url = target.database_url(given, shown_progress)
-        with database.connect(url, given, application="homeops-db status", bare=True) as connection:
+        with database.connect(url, given, application="homeops-db status") as connection:
             found = history_status.read(connection, scripts.read())
     except HomeOpsError as error:
         if as_json:

@@ -98,16 +98,20 @@ class Recorder:
                 checksum=revision.checksum,
             )
 
-    def record_failure(self, detail: str) -> Revision | None:
-        """Record that the step in hand failed, on the lock's connection; tell which revision it was."""
+    @property
+    def current_revision(self) -> Revision | None:
+        """The revision in hand, if one is."""
+        return None if self.current is None else self._revision(self.current)
+
+    def record_failure(self, detail: str) -> None:
+        """Record that the step in hand failed, on the lock's connection: its own was rolled back."""
         if self.current is None or self.lock is None:
-            return None
+            return
         revision = self._revision(self.current)
         direction = _direction(self.current.info)
         with self.lock.connection.transaction():
             ledger.record_failure(self.lock.connection, revision, direction, ms=self.elapsed_ms)
             self._event(revision, direction, "failed", ms=self.elapsed_ms, detail=detail)
-        return revision
 
     @property
     def elapsed_ms(self) -> int:

@@ -257,7 +257,7 @@ def _keeps_session(connection: Connection, pid: int, url: URL, settings: Setting
 
 def _pooler_error(url: URL) -> LockError:
     return LockError(
-        f"{masked(url)} is a connection pooler that keeps no session (pool_mode = transaction, or "
-        "connect options ignored): lock and timeouts would be lost between two statements. Nothing was "
-        "changed. Connect to the server itself, or to a pool in session mode."
+        f"{masked(url)} is a connection pooler that keeps no session (pool_mode = transaction) or no "
+        "connect options: the lock, or the timeouts, would be lost between two statements. Nothing was "
+        "changed. Connect to the server itself."
     )

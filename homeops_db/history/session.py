@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+import psycopg
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -150,15 +151,20 @@ def _migrate(session: Session, connection: Connection, migration_lock: Migration
         )
 
 
-def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, error: Exception) -> None:
+def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, error: Exception) -> NoReturn:
     detail = _detail(error)
-    revision = recorder.record_failure(detail)
+    revision = recorder.current_revision
+    try:
+        recorder.record_failure(detail)
+        outcome = f"the database is at {ledger.current(migration_lock.connection) or 'base'}, and the ledger says so"
+    except psycopg.OperationalError:
+        # Nobody is there to write it down: the next run finds a start without an end, and does.
+        outcome = "the server can't be asked where that leaves it"
     if revision is None or isinstance(error, HomeOpsError):
         raise error
-    standing = ledger.current(migration_lock.connection) or "base"
     raise RevisionFailedError(
-        f"{revision.version} failed: {detail}. Its transaction was rolled back; the database is at "
-        f"{standing}, and the ledger says so. Mend {revision.file}, then run the same command again."
+        f"{revision.version} failed: {detail}. Its transaction was rolled back; {outcome}. "
+        f"Mend {revision.file} if it is to blame, then run the same command again."
     ) from error
 
 

@@ -1,0 +1,68 @@
+"""Which seeds may go where: decided by the settings, and by what the database says it is."""
+
+from typing import Final, LiteralString
+
+from psycopg import Connection
+from psycopg.rows import scalar_row
+
+from homeops_db.errors import PolicyError, SeedError
+from homeops_db.history import ledger
+from homeops_db.history.scripts import Revision
+from homeops_db.settings import Environment, Settings
+
+_DANGER: Final[dict[Environment, int]] = {"production": 0, "staging": 1, "development": 2}
+"""What the seeds could do in the wrong place: those of development bring users with known passwords."""
+
+MARK: Final = "system.environment"
+"""The key of ``core.system_config`` that says what a database is; each environment's first seed sets it."""
+
+_MARKED: LiteralString = "select value #>> '{}' from core.system_config where key = %s"
+
+
+def chosen(settings: Settings, asked: Environment | None) -> Environment:
+    """Decide whose seeds run: the settings' own, or others that are asked for and no more dangerous.
+
+    In development the seeds of staging and production may be rehearsed, in staging those of
+    production; never the other way. The database then counts as what it was seeded as.
+
+    Raises:
+        PolicyError: The seeds asked for are more dangerous than those of the environment.
+    """
+    wanted = asked or settings.environment
+    if _DANGER[wanted] > _DANGER[settings.environment]:
+        raise PolicyError(
+            f"{wanted.capitalize()} seeds are refused: HOMEOPS_ENVIRONMENT is {settings.environment}. "
+            "Nothing was changed. Run without --env for the environment's own seeds."
+        )
+    return wanted
+
+
+def refuse_other_environment(connection: Connection, environment: Environment) -> None:
+    """Refuse seeds of another environment than the one that the database runs as. Takes no lock.
+
+    Raises:
+        PolicyError: ``core.system_config`` says that the database is another environment.
+    """
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        marked = cursor.execute(_MARKED, (MARK,)).fetchone()
+    if marked not in (None, environment):
+        raise PolicyError(
+            f"This database runs as {marked} (core.system_config, {MARK}), so {environment} seeds "
+            "are refused. Nothing was changed. Check HOMEOPS_DATABASE_URL and HOMEOPS_ENVIRONMENT."
+        )
+
+
+def refuse_other_version(connection: Connection, revisions: list[Revision]) -> None:
+    """Refuse a database that isn't at the head: seeds are written for its tables. Takes no lock.
+
+    Raises:
+        SeedError: The database is empty, or at another version.
+    """
+    head = revisions[-1].version if revisions else None
+    standing = ledger.current(connection)
+    if standing is None or standing != head:
+        at = f"is at {standing}" if standing else "has no HomeOps schema yet"
+        raise SeedError(
+            f"The database {at}, and seeds are written for {head or 'the head'}. Nothing was changed. "
+            "Run: alembic upgrade head"
+        )

@@ -1,0 +1,199 @@
+"""`homeops-db deploy` and `rollback`: what a failure at each step leaves behind."""
+
+import hashlib
+import json
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from homeops_db.backup import dump
+from homeops_db.errors import BackupError
+from homeops_db.history import ledger, lock
+from homeops_db.localdb import server
+from homeops_db.settings import Settings, load
+from tests.fixtures.databases import connect, libpq
+from tests.fixtures.projects import Checkout
+
+
+def deploy(checkout: Checkout, url: URL, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return checkout.run(
+        "homeops-db", "deploy", "--env", "production", *words, check=False, HOMEOPS_DATABASE_URL=libpq(url), **environment
+    )  # fmt: skip
+
+
+def backups(checkout: Checkout) -> list[Path]:
+    return sorted((checkout.root / "backups").iterdir())
+
+
+def current(url: URL) -> str | None:
+    with connect(url) as connection:
+        return ledger.current(connection)
+
+
+@pytest.fixture(scope="module")
+def bin_folder() -> Path:
+    return server.ensure_running(load()).bin
+
+
+def test_a_deploy_backs_up_applies_and_validates(checkout: Checkout, empty_url: URL) -> None:
+    ended = deploy(checkout, empty_url, "--json")
+    assert ended.returncode == 0, ended.stderr
+    steps = [step["name"] for step in json.loads(ended.stdout)["steps"]]
+    assert steps[0] == "backup"
+    assert steps[1] == "apply v1.0.0"
+    assert steps[-1] == "validate"
+    assert current(empty_url) is not None
+    with connect(empty_url) as connection:
+        assert lock.holder(connection) is None
+
+
+def test_a_backup_is_listed_summed_up_and_private(checkout: Checkout, database_url: URL, bin_folder: Path) -> None:
+    assert deploy(checkout, database_url).returncode == 0
+    (backup,) = backups(checkout)
+    text = (backup / "manifest.json").read_text()
+    assert (backup / "manifest.json.sha256").read_text().startswith(hashlib.sha256(text.encode()).hexdigest())
+    manifest = dump.verify(backup, bin_folder=bin_folder)
+    assert (manifest.database, manifest.version) == (database_url.database, "v1.0.0")
+    assert manifest.entries > 100
+    assert "toc.dat" in manifest.files
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in backup.rglob("*") if path.is_file()}
+    assert modes == {0o600}
+
+
+def test_a_backup_restores_what_was_there(
+    checkout: Checkout, database_url: URL, second_url: URL, bin_folder: Path
+) -> None:
+    with connect(database_url) as connection:
+        connection.execute("insert into core.system_config (key, value, category) values ('a', '1', 'test')")
+    deploy(checkout, database_url)
+    (backup,) = backups(checkout)
+    with connect(second_url) as connection:
+        connection.execute("create extension timescaledb")
+        connection.execute("select timescaledb_pre_restore()")
+    subprocess.run(
+        [bin_folder / "pg_restore", "--no-owner", "-d", libpq(second_url), backup / "data"], check=False, capture_output=True
+    )  # fmt: skip
+    with connect(second_url) as connection:
+        found = connection.execute("select key, value from core.system_config where category = 'test'").fetchall()
+    assert found == [("a", 1)]
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", "data/toc.dat"])
+def test_a_changed_backup_is_not_believed(checkout: Checkout, database_url: URL, bin_folder: Path, victim: str) -> None:
+    deploy(checkout, database_url)
+    (backup,) = backups(checkout)
+    with (backup / victim).open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(BackupError, match="Use another backup"):
+        dump.verify(backup, bin_folder=bin_folder)
+
+
+def test_a_revision_that_fails_in_the_middle_leaves_backup_ledger_and_exit_code_true(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    add_revision("v7.0.0", 'op.execute("create table public.kept (id int)")', change="major")
+    broken = add_revision(
+        "v7.1.0", 'op.execute("create table public.lost (id int)")\nop.execute("select 1/0")', change="minor"
+    )
+    ended = deploy(checkout, database_url)
+    assert ended.returncode == 4
+    assert "v7.1.0 failed: division by zero" in ended.stderr.splitlines()[-1]
+    assert current(database_url) == "v7.0.0"
+    with connect(database_url) as connection:
+        assert {row.version: row.status for row in ledger.versions(connection)}["v7.1.0"] == "failed"
+        assert connection.execute("select to_regclass('public.kept') is null, to_regclass('public.lost') is null").fetchone() == (False, True)
+        assert lock.holder(connection) is None
+    assert len(backups(checkout)) == 1
+    broken.write_text(broken.read_text().replace("1/0", "1/1"))
+    again = deploy(checkout, database_url)
+    assert again.returncode == 0, again.stderr
+    assert current(database_url) == "v7.1.0"
+    assert len(backups(checkout)) == 2
+
+
+def test_without_a_backup_nothing_is_changed(checkout: Checkout, empty_url: URL) -> None:
+    (checkout.root / "backups").write_text("a file where the folder should be")
+    ended = deploy(checkout, empty_url)
+    assert ended.returncode == 6
+    assert "Nothing was changed" in ended.stderr.splitlines()[-1]
+    assert current(empty_url) is None
+
+
+def test_no_partial_backup_stays(checkout: Checkout, database_url: URL, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="pg_dump"):
+        dump.create(database_url, tmp_path / "b", bin_folder=tmp_path, server_version="17", version="v1.0.0")
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_a_second_deploy_is_told_who_holds_the_lock(checkout: Checkout, database_url: URL) -> None:
+    with lock.held(database_url, Settings(), reason="the first deploy"):
+        ended = deploy(checkout, database_url, HOMEOPS_MIGRATION_LOCK_WAIT="100ms")
+    assert ended.returncode == 7
+    assert "the first deploy" in ended.stderr
+
+
+def test_validation_finds_an_invalid_index(checkout: Checkout, database_url: URL) -> None:
+    with connect(database_url) as connection:
+        connection.execute("insert into smart_home.rooms (name, type, floor) values ('a', 'other', 1), ('b', 'other', 1)")
+        with pytest.raises(Exception, match="could not create unique index"):
+            connection.execute("create unique index concurrently broken on smart_home.rooms (floor)")
+    ended = deploy(checkout, database_url)
+    assert ended.returncode == 4
+    assert "smart_home.broken on smart_home.rooms is INVALID" in ended.stderr
+
+
+def test_deploy_to_an_exact_version_only(checkout: Checkout, add_revision: Callable[..., Path], database_url: URL) -> None:
+    add_revision("v7.0.0", change="major")
+    add_revision("v7.1.0", change="minor")
+    assert deploy(checkout, database_url, "--to", "v7").returncode == 2
+    assert deploy(checkout, database_url, "--to", "v7.0.0").returncode == 0
+    assert current(database_url) == "v7.0.0"
+
+
+def test_the_password_is_in_no_argument(tmp_path: Path, database_url: URL) -> None:
+    """pg_dump is replaced by a program that writes down what everybody can see of it."""
+    seen = tmp_path / "seen"
+    fake = tmp_path / "pg_dump"
+    fake.write_text(f'#!/bin/sh\ntr "\\0" " " < /proc/$$/cmdline > {seen}\necho >> {seen}\necho "pw=$PGPASSWORD" >> {seen}\nexit 1\n')
+    fake.chmod(0o755)
+    with pytest.raises(BackupError) as caught:
+        dump.create(database_url.set(password="hunter2"), tmp_path / "b", bin_folder=tmp_path, server_version="17", version=None)
+    arguments, environment = seen.read_text().splitlines()
+    assert "hunter2" not in arguments + str(caught.value)
+    assert environment == "pw=hunter2"
+
+
+def rollback(checkout: Checkout, url: URL, *words: str) -> subprocess.CompletedProcess[str]:
+    return checkout.run("homeops-db", "rollback", *words, check=False, HOMEOPS_DATABASE_URL=libpq(url))
+
+
+def test_rollback_asks_and_needs_somebody_to_answer(checkout: Checkout, database_url: URL) -> None:
+    ended = rollback(checkout, database_url, "--to", "base")
+    assert (ended.returncode, current(database_url)) == (2, "v1.0.0")
+    assert "--yes" in ended.stderr
+
+
+def test_rollback_takes_back_with_the_ledger(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    add_revision("v7.0.0", change="major")
+    checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url))
+    ended = rollback(checkout, database_url, "--to", "v1.0.0", "--yes")
+    assert "Taken back: v7.0.0" in ended.stdout
+    with connect(database_url) as connection:
+        assert {row.version: row.status for row in ledger.versions(connection)}["v7.0.0"] == "rolled_back"
+    assert "Nothing to take back" in rollback(checkout, database_url, "--to", "v1.0.0", "--yes").stdout
+    assert rollback(checkout, database_url, "--to", "v1", "--yes").returncode == 2
+
+
+def test_rollback_in_production_must_be_told_of_its_price(checkout: Checkout, database_url: URL) -> None:
+    words = ("--to", "base", "--yes", "--env", "production")
+    refused = rollback(checkout, database_url, *words)
+    assert (refused.returncode, current(database_url)) == (2, "v1.0.0")
+    assert "accept-data-loss" in refused.stderr
+    assert rollback(checkout, database_url, *words, "--accept-data-loss").returncode == 0
+    assert current(database_url) is None

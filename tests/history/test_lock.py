@@ -1,0 +1,195 @@
+"""The migration lock: one run at a time, freed by death, refused behind a pooler."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+from psycopg import Connection
+from sqlalchemy.engine import URL
+
+from homeops_db.errors import LockError
+from homeops_db.history import ledger, lock
+from homeops_db.localdb import account, packages, server
+from homeops_db.settings import Settings, load
+from tests.fixtures.databases import connect, libpq
+from tests.fixtures.projects import Checkout, Toy
+
+SOON = timedelta(seconds=0.2)
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something that another session does; the limit is a guard, not a measurement."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
+def one(connection: Connection, query: str) -> object:
+    row = connection.execute(query.encode()).fetchone()
+    return row and row[0]
+
+
+def test_the_holder_is_shown_and_gone_afterwards(any_url: URL) -> None:
+    with connect(any_url) as other:
+        with lock.held(any_url, Settings(), reason="a test"):
+            holder = lock.holder(other)
+            assert holder is not None
+            assert (holder.alive, holder.reason, holder.locked_by) == (True, "a test", ledger.client())
+        assert lock.holder(other) is None
+
+
+def test_a_second_run_gives_up_and_names_the_holder(any_url: URL) -> None:
+    settings = Settings(migration_lock_wait=SOON)
+    with (
+        lock.held(any_url, settings, reason="the first"),
+        pytest.raises(LockError, match=rf"{ledger.client()}.*\(the first\)"),
+        lock.held(any_url, settings, reason="the second"),
+    ):
+        pytest.fail("two held it")
+
+
+def test_a_second_run_waits_for_the_first(any_url: URL) -> None:
+    order = []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with lock.held(any_url, Settings(), reason="the first"):
+            inside.set()
+            leave.wait(20)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(20)
+    threading.Timer(0.3, leave.set).start()
+    with lock.held(any_url, Settings(), reason="the second"):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_waiting_does_not_block_create_index_concurrently(toy: Toy, any_url: URL) -> None:
+    command.upgrade(toy.config(any_url), "head")
+    with lock.held(any_url, Settings(), reason="the builder"), connect(any_url) as builder:
+        waiting = threading.Thread(target=_try_to_hold, args=(any_url,))
+        waiting.start()
+        with connect(any_url) as watcher:
+            until(
+                lambda: one(
+                    watcher,
+                    "select count(*) = 2 from pg_stat_activity where datname = current_database()"
+                    " and application_name = 'homeops-db migration lock'",
+                )
+            )
+        builder.execute("set lock_timeout = '10s'")
+        builder.execute("create index concurrently t1_id on public.t1 (id)")
+        waiting.join()
+
+
+def _try_to_hold(url: URL) -> None:
+    with pytest.raises(LockError), lock.held(url, Settings(migration_lock_wait=timedelta(seconds=2)), reason="x"):
+        pass
+
+
+def test_the_heartbeat_beats(any_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT", timedelta(seconds=0.02))
+    with lock.held(any_url, Settings(), reason="a test"), connect(any_url) as other:
+        until(lambda: one(other, "select heartbeat_at > locked_at from migrations.migration_locks"))
+
+
+def test_a_lock_that_was_lost_rolls_the_revision_back(toy: Toy, any_url: URL) -> None:
+    toy.add(
+        "v1.1.0",
+        """
+        op.execute("create table public.t2 (id int)")
+        op.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                   "where datname = current_database() and application_name = 'homeops-db migration lock'")
+        """,
+    )
+    with pytest.raises(LockError, match="lock was lost"):
+        command.upgrade(toy.config(any_url), "head")
+    with connect(any_url) as connection:
+        assert ledger.current(connection) == "v1.0.0"
+        assert one(connection, "select to_regclass('public.t2')") is None
+
+
+def test_a_run_killed_in_a_long_statement_is_followed_at_once(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    add_revision("v1.0.1", 'op.execute(f"select pg_sleep({os.environ[\'SLEEP\']})")', change="patch")
+    killed = checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="600")
+    with connect(database_url) as watcher:
+        until(lambda: one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep%'"))
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="0")
+        assert ledger.current(watcher) == "v1.0.1"
+        assert one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep(600)%'") is None
+        happened = [(e.version, e.event) for e in ledger.events(watcher, limit=4)][::-1]
+    assert happened == [("v1.0.1", event) for event in ("started", "interrupted", "started", "finished")]
+
+
+def test_two_upgrades_started_together_apply_every_revision_once(
+    checkout: Checkout, add_revision: Callable[..., Path], empty_url: URL
+) -> None:
+    add_revision("v1.0.1", 'op.execute("create table public.only_once (id int)")', change="patch")
+    runs = [checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(empty_url)) for _ in range(2)]
+    for run in runs:
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == 0, errors
+    with connect(empty_url) as connection:
+        finished = [e.version for e in ledger.events(connection, limit=50) if e.event == "finished"]
+    assert sorted(finished) == ["v1.0.0", "v1.0.1"]
+
+
+def test_giving_up_has_its_own_exit_code_and_one_line(checkout: Checkout, database_url: URL) -> None:
+    with lock.held(database_url, Settings(), reason="the holder"):
+        ended = checkout.run(
+            "alembic", "upgrade", "head",
+            HOMEOPS_DATABASE_URL=libpq(database_url), HOMEOPS_MIGRATION_LOCK_WAIT="100ms", check=False,
+        )  # fmt: skip
+    assert ended.returncode == LockError.exit_code
+    assert "the holder" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.fixture(params=["transaction", "session"])
+def pooler(request: pytest.FixtureRequest, empty_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A real PgBouncer in front of the database; in session mode it is told to ignore connect options."""
+    installation = packages.find_or_fetch(load())
+    if installation.pgbouncer is None:
+        pytest.skip("no pgbouncer beside this server")
+    local = server.ensure_running(load())
+    folder = Path(local.socket_folder).parent / f"pgbouncer-{request.param}"
+    folder.mkdir(exist_ok=True)
+    user = account.server_account(local.data)
+    (folder / "users.txt").write_text(f'"{empty_url.username}" ""\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={local.socket_folder} port={local.port}\n[pgbouncer]\nauth_type = trust\n"
+        f"auth_file = {folder}/users.txt\npool_mode = {request.param}\nunix_socket_dir = {folder}\nlisten_port = 6432\n"
+        f"pidfile = {folder}/pid\nlogfile = {folder}/log\nmax_prepared_statements = 200\n"
+        + ("ignore_startup_parameters = options\n" if request.param == "session" else "")
+    )
+    for path in (folder, *folder.iterdir()):
+        user.own(path)
+    started = user.run([installation.pgbouncer, "-d", folder / "pgbouncer.ini"], cwd=folder, timeout=20)
+    assert started.returncode == 0, started.stdout
+    until(lambda: (folder / ".s.PGSQL.6432").exists())
+    try:
+        yield empty_url.update_query_dict({"host": str(folder), "port": "6432"})
+    finally:
+        subprocess.run(["kill", (folder / "pid").read_text().strip()], check=True)
+
+
+def test_a_pooler_that_keeps_no_session_is_refused(pooler: URL, empty_url: URL) -> None:
+    with pytest.raises(LockError, match="pooler"), lock.held(pooler, Settings(), reason="a test"):
+        pytest.fail("it was taken behind a pooler")
+    with connect(empty_url) as connection:
+        assert not ledger.is_ready(connection)
