@@ -21,8 +21,9 @@ def seed(
 ) -> None:
     """Load the seeds: seeds/common, then those of the environment. Rows that are there stay as they are.
 
-    Each file is all or nothing, and running it again changes nothing. Exit codes: 0 done, 2 refused
-    or failed, 7 another run holds the migration lock.
+    Each file is all or nothing, and a second run changes nothing.
+
+    Exit codes: 0 done, 2 refused or failed, 7 another run holds the migration lock.
 
     Example: homeops-db seed
     """

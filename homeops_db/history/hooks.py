@@ -72,8 +72,8 @@ class Recorder:
         self,
         ctx: MigrationContext,
         step: MigrationInfo,
-        heads: Any,  # noqa: ANN401, ARG002 - Alembic passes all four by name
-        run_args: Any,  # noqa: ANN401, ARG002
+        heads: Any,  # noqa: ARG002 - Alembic passes all four by name
+        run_args: Any,  # noqa: ARG002
     ) -> None:
         """Write the ledger's rows inside the step's own transaction, if the lock is still ours."""
         if self.lock is not None:

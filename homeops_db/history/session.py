@@ -39,21 +39,26 @@ class Session:
         return self.environment.context_opts
 
     @property
+    def _function(self) -> str:
+        """The command's own function, by its qualified name: Alembic has no other word for the command."""
+        return str(self.asked["fn"].__qualname__)
+
+    @property
     def changes_database(self) -> bool:
         """Upgrade, downgrade and stamp name a destination; `ensure_version` makes a table."""
-        return "destination_rev" in self.asked or self.asked["fn"].__qualname__.startswith("ensure_version.")
+        return "destination_rev" in self.asked or self._function.startswith("ensure_version.")
 
     @property
     def compares(self) -> bool:
         """Whether models and database are compared: `check`, `revision --autogenerate`, and test tools."""
         if "revision_context" in self.asked:
             return bool(self.asked["revision_context"].command_args["autogenerate"])
-        return self.asked["fn"].__module__ != "alembic.command"
+        return bool(self.asked["fn"].__module__ != "alembic.command")
 
     @property
     def writes_a_file(self) -> bool:
         """`revision` does; `check` goes the same way and stops before the file."""
-        return "revision_context" in self.asked and not self.asked["fn"].__qualname__.startswith("check.")
+        return "revision_context" in self.asked and not self._function.startswith("check.")
 
     @property
     def needs_no_server(self) -> bool:
@@ -95,7 +100,7 @@ def _run_on_server(session: Session) -> None:
     if session.compares and session.settings.environment != "development":
         raise PolicyError(
             "Comparing models with a database runs real DDL under exclusive locks (alembic-utils). "
-            f"This is {session.settings.environment}. Nothing was done. Run it against a development database."
+            f"This is {session.settings.environment}: nothing was done. Use a development database."
         )
     attributes = session.environment.config.attributes
     # A program hands over its own connection or engine (Alembic's cookbook), or a URL.
@@ -156,7 +161,8 @@ def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, erro
     revision = recorder.current_revision
     try:
         recorder.record_failure(detail)
-        outcome = f"the database is at {ledger.current(migration_lock.connection) or 'base'}, and the ledger says so"
+        standing = ledger.current(migration_lock.connection) or "base"
+        outcome = f"the database is at {standing}, and the ledger says so"
     except psycopg.OperationalError:
         # Nobody is there to write it down: the next run finds a start without an end, and does.
         outcome = "the server can't be asked where that leaves it"

@@ -74,7 +74,9 @@ def test_autogenerate_writes_what_the_models_have_more(checkout: Checkout, datab
     )
     written = revisions(checkout)[-1].read_text()
     assert '"shelves"' in written or "'shelves'" in written
-    assert re.findall(r"op\.(\w+)_table\(", written) == ["create", "drop"], "one table up, one down, and nothing else"
+    assert re.findall(r"op\.(\w+)_table\(", written) == ["create", "drop"], (
+        "one table up, one down, and nothing else"
+    )
 
 
 def test_current_history_and_check(checkout: Checkout, database_url: URL) -> None:
@@ -91,7 +93,9 @@ def test_reading_an_empty_database_changes_nothing(checkout: Checkout, empty_url
     assert checkout.run("alembic", "current", HOMEOPS_DATABASE_URL=url).stdout == ""
     ended = checkout.run("alembic", "check", HOMEOPS_DATABASE_URL=url, check=False)
     assert "not up to date" in ended.stdout + ended.stderr
-    assert checkout.run("homeops-db", "status", "--json", HOMEOPS_DATABASE_URL=url, check=False).returncode == 1
+    assert (
+        checkout.run("homeops-db", "status", "--json", HOMEOPS_DATABASE_URL=url, check=False).returncode == 1
+    )
 
 
 def test_sql_mode_prints_sql_and_nothing_else_and_needs_no_server(checkout: Checkout) -> None:

@@ -5,7 +5,8 @@ from sqlalchemy.engine import URL
 
 from homeops_db import database
 from homeops_db.errors import DatabaseError
-from homeops_db.settings import Settings
+from homeops_db.localdb import server
+from homeops_db.settings import Settings, load
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout
 
@@ -23,7 +24,9 @@ COMMANDS = [("alembic", "upgrade", "head"), ("homeops-db", "status"), ("homeops-
     ],
     ids=["other database", "unreachable", "malformed", "no URL"],
 )
-def test_settings(checkout: Checkout, words: tuple[str, ...], environment: dict[str, str], expected: str) -> None:
+def test_settings(
+    checkout: Checkout, words: tuple[str, ...], environment: dict[str, str], expected: str
+) -> None:
     refused(checkout, words, expected, **environment)
 
 
@@ -47,17 +50,16 @@ def stranger(empty_url: URL) -> URL:
 def test_a_role_without_the_privilege(checkout: Checkout, stranger: URL) -> None:
     ended = checkout.run("alembic", "upgrade", "head", check=False, HOMEOPS_DATABASE_URL=libpq(stranger))
     assert ended.returncode == 2
-    assert 'GRANT CREATE ON DATABASE' in ended.stderr.splitlines()[-1]
+    assert "GRANT CREATE ON DATABASE" in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
 
 
 def test_a_wrong_password(checkout: Checkout, stranger: URL) -> None:
-    from homeops_db.localdb import server
-    from homeops_db.settings import load
-
     port = server.ensure_running(load()).port
     tcp = f"postgresql://tests_stranger:wrong-hunter2@127.0.0.1:{port}/{stranger.database}"
-    refused(checkout, ("alembic", "upgrade", "head"), "password authentication failed", HOMEOPS_DATABASE_URL=tcp)
+    refused(
+        checkout, ("alembic", "upgrade", "head"), "password authentication failed", HOMEOPS_DATABASE_URL=tcp
+    )
 
 
 def test_a_server_that_is_too_old(empty_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +78,16 @@ def test_status_says_it_in_json_too(checkout: Checkout) -> None:
     assert '"error": "Cannot connect to' in ended.stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["status", "--help"], ["deploy", "--help"], ["rollback", "--help"], ["seed", "--help"], ["local", "start", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["status", "--help"],
+        ["deploy", "--help"],
+        ["rollback", "--help"],
+        ["seed", "--help"],
+        ["local", "start", "--help"],
+    ],
+)
 def test_every_help_has_an_example(checkout: Checkout, words: list[str]) -> None:
     assert "Example" in checkout.run("homeops-db", *words).stdout

@@ -13,7 +13,17 @@ from homeops_db.settings import Settings
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout
 
-KEYS = {"server_version", "environment", "current", "pending", "drift", "failed", "extensions", "lock", "runs"}
+KEYS = {
+    "server_version",
+    "environment",
+    "current",
+    "pending",
+    "drift",
+    "failed",
+    "extensions",
+    "lock",
+    "runs",
+}
 
 
 def status(checkout: Checkout, url: URL) -> tuple[int, dict[str, Any]]:
@@ -48,11 +58,13 @@ def test_a_file_that_was_edited_after_it_was_applied(checkout: Checkout, databas
     path.write_text("# a comment is no drift\n" + path.read_text())
     assert status(checkout, database_url)[0] == 0
     path.write_text(path.read_text().replace("financial", "finances"))
-    assert status(checkout, database_url) [1]["drift"] == [{"version": "v1.0.0", "reason": "edited"}]
+    assert status(checkout, database_url)[1]["drift"] == [{"version": "v1.0.0", "reason": "edited"}]
     assert status(checkout, database_url)[0] == 3
 
 
-def test_a_version_without_a_file(checkout: Checkout, add_revision: Callable[..., Path], database_url: URL) -> None:
+def test_a_version_without_a_file(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
     path = add_revision("v7.0.0", change="major")
     checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url))
     path.unlink()

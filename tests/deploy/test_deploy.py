@@ -51,7 +51,9 @@ def test_a_deploy_backs_up_applies_and_validates(checkout: Checkout, empty_url: 
         assert lock.holder(connection) is None
 
 
-def test_a_backup_is_listed_summed_up_and_private(checkout: Checkout, database_url: URL, bin_folder: Path) -> None:
+def test_a_backup_is_listed_summed_up_and_private(
+    checkout: Checkout, database_url: URL, bin_folder: Path
+) -> None:
     assert deploy(checkout, database_url).returncode == 0
     (backup,) = backups(checkout)
     text = (backup / "manifest.json").read_text()
@@ -78,12 +80,16 @@ def test_a_backup_restores_what_was_there(
         [bin_folder / "pg_restore", "--no-owner", "-d", libpq(second_url), backup / "data"], check=False, capture_output=True
     )  # fmt: skip
     with connect(second_url) as connection:
-        found = connection.execute("select key, value from core.system_config where category = 'test'").fetchall()
+        found = connection.execute(
+            "select key, value from core.system_config where category = 'test'"
+        ).fetchall()
     assert found == [("a", 1)]
 
 
 @pytest.mark.parametrize("victim", ["manifest.json", "data/toc.dat"])
-def test_a_changed_backup_is_not_believed(checkout: Checkout, database_url: URL, bin_folder: Path, victim: str) -> None:
+def test_a_changed_backup_is_not_believed(
+    checkout: Checkout, database_url: URL, bin_folder: Path, victim: str
+) -> None:
     deploy(checkout, database_url)
     (backup,) = backups(checkout)
     with (backup / victim).open("ab") as file:
@@ -105,7 +111,9 @@ def test_a_revision_that_fails_in_the_middle_leaves_backup_ledger_and_exit_code_
     assert current(database_url) == "v7.0.0"
     with connect(database_url) as connection:
         assert {row.version: row.status for row in ledger.versions(connection)}["v7.1.0"] == "failed"
-        assert connection.execute("select to_regclass('public.kept') is null, to_regclass('public.lost') is null").fetchone() == (False, True)
+        assert connection.execute(
+            "select to_regclass('public.kept') is null, to_regclass('public.lost') is null"
+        ).fetchone() == (False, True)
         assert lock.holder(connection) is None
     assert len(backups(checkout)) == 1
     broken.write_text(broken.read_text().replace("1/0", "1/1"))
@@ -138,7 +146,9 @@ def test_a_second_deploy_is_told_who_holds_the_lock(checkout: Checkout, database
 
 def test_validation_finds_an_invalid_index(checkout: Checkout, database_url: URL) -> None:
     with connect(database_url) as connection:
-        connection.execute("insert into smart_home.rooms (name, type, floor) values ('a', 'other', 1), ('b', 'other', 1)")
+        connection.execute(
+            "insert into smart_home.rooms (name, type, floor) values ('a', 'other', 1), ('b', 'other', 1)"
+        )
         with pytest.raises(Exception, match="could not create unique index"):
             connection.execute("create unique index concurrently broken on smart_home.rooms (floor)")
     ended = deploy(checkout, database_url)
@@ -146,7 +156,9 @@ def test_validation_finds_an_invalid_index(checkout: Checkout, database_url: URL
     assert "smart_home.broken on smart_home.rooms is INVALID" in ended.stderr
 
 
-def test_deploy_to_an_exact_version_only(checkout: Checkout, add_revision: Callable[..., Path], database_url: URL) -> None:
+def test_deploy_to_an_exact_version_only(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
     add_revision("v7.0.0", change="major")
     add_revision("v7.1.0", change="minor")
     assert deploy(checkout, database_url, "--to", "v7").returncode == 2
@@ -158,10 +170,18 @@ def test_the_password_is_in_no_argument(tmp_path: Path, database_url: URL) -> No
     """pg_dump is replaced by a program that writes down what everybody can see of it."""
     seen = tmp_path / "seen"
     fake = tmp_path / "pg_dump"
-    fake.write_text(f'#!/bin/sh\ntr "\\0" " " < /proc/$$/cmdline > {seen}\necho >> {seen}\necho "pw=$PGPASSWORD" >> {seen}\nexit 1\n')
+    fake.write_text(
+        f'#!/bin/sh\ntr "\\0" " " < /proc/$$/cmdline > {seen}\necho >> {seen}\necho "pw=$PGPASSWORD" >> {seen}\nexit 1\n'
+    )
     fake.chmod(0o755)
     with pytest.raises(BackupError) as caught:
-        dump.create(database_url.set(password="hunter2"), tmp_path / "b", bin_folder=tmp_path, server_version="17", version=None)
+        dump.create(
+            database_url.set(password="hunter2"),
+            tmp_path / "b",
+            bin_folder=tmp_path,
+            server_version="17",
+            version=None,
+        )
     arguments, environment = seen.read_text().splitlines()
     assert "hunter2" not in arguments + str(caught.value)
     assert environment == "pw=hunter2"

@@ -45,7 +45,10 @@ def dump(url: URL, *options: str) -> str:
     """Dump the schema; what differs from run to run is left out."""
     pg_dump = server.ensure_running(load()).bin / "pg_dump"
     ended = subprocess.run(
-        [pg_dump, "--schema-only", *options, "--dbname", libpq(url)], capture_output=True, text=True, check=True
+        [pg_dump, "--schema-only", *options, "--dbname", libpq(url)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines = [line for line in ended.stdout.splitlines() if line and not line.startswith(("--", "\\"))]
     return "\n".join(lines)
@@ -72,10 +75,14 @@ def test_down_to_base_and_up_again_ends_in_the_same_schema(settings: Settings, d
 def test_base_is_an_empty_database_but_for_the_ledger(settings: Settings, database_url: URL) -> None:
     command.downgrade(projects.alembic_config(settings), "base")
     left = dump(database_url, "--exclude-schema=migrations")
-    made = [line for line in left.splitlines() if line.startswith(("CREATE", "ALTER DEFAULT", "GRANT", "COMMENT"))]
+    made = [
+        line for line in left.splitlines() if line.startswith(("CREATE", "ALTER DEFAULT", "GRANT", "COMMENT"))
+    ]
     assert made == []
     with connect(database_url) as connection:
-        extensions = connection.execute("select extname from pg_extension where extname <> 'plpgsql'").fetchall()
+        extensions = connection.execute(
+            "select extname from pg_extension where extname <> 'plpgsql'"
+        ).fetchall()
         objects = connection.execute(
             "select relname from pg_class where relnamespace = 'migrations'::regnamespace and relkind = 'r' order by 1"
         ).fetchall()
@@ -92,7 +99,9 @@ def test_an_extension_that_was_there_before_stays(empty_url: URL) -> None:
     command.upgrade(config, "head")
     command.downgrade(config, "base")
     with connect(empty_url) as connection:
-        assert connection.execute("select extname from pg_extension where extname <> 'plpgsql'").fetchall() == [("pg_trgm",)]
+        assert connection.execute(
+            "select extname from pg_extension where extname <> 'plpgsql'"
+        ).fetchall() == [("pg_trgm",)]
 
 
 def test_sql_mode_ends_in_the_same_schema(
@@ -112,7 +121,9 @@ def test_without_timescaledb_its_tables_are_plain(empty_url: URL) -> None:
     command.upgrade(config, "head")
     with connect(empty_url) as connection:
         extensions = connection.execute("select extname from pg_extension").fetchall()
-        kind = connection.execute("select relkind from pg_class where oid = 'smart_home.device_states'::regclass").fetchone()
+        kind = connection.execute(
+            "select relkind from pg_class where oid = 'smart_home.device_states'::regclass"
+        ).fetchone()
     assert ("timescaledb",) not in extensions
     assert kind == ("r",)
     command.downgrade(config, "base")

@@ -94,7 +94,10 @@ def test_waiting_does_not_block_create_index_concurrently(toy: Toy, any_url: URL
 
 
 def _try_to_hold(url: URL) -> None:
-    with pytest.raises(LockError), lock.held(url, Settings(migration_lock_wait=timedelta(seconds=2)), reason="x"):
+    with (
+        pytest.raises(LockError),
+        lock.held(url, Settings(migration_lock_wait=timedelta(seconds=2)), reason="x"),
+    ):
         pass
 
 
@@ -123,15 +126,19 @@ def test_a_lock_that_was_lost_rolls_the_revision_back(toy: Toy, any_url: URL) ->
 def test_a_run_killed_in_a_long_statement_is_followed_at_once(
     checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
 ) -> None:
-    add_revision("v1.0.1", 'op.execute(f"select pg_sleep({os.environ[\'SLEEP\']})")', change="patch")
-    killed = checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="600")
+    add_revision("v1.0.1", "op.execute(f\"select pg_sleep({os.environ['SLEEP']})\")", change="patch")
+    killed = checkout.start(
+        "alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="600"
+    )
     with connect(database_url) as watcher:
         until(lambda: one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep%'"))
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="0")
         assert ledger.current(watcher) == "v1.0.1"
-        assert one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep(600)%'") is None
+        assert (
+            one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep(600)%'") is None
+        )
         happened = [(e.version, e.event) for e in ledger.events(watcher, limit=4)][::-1]
     assert happened == [("v1.0.1", event) for event in ("started", "interrupted", "started", "finished")]
 
@@ -140,7 +147,9 @@ def test_two_upgrades_started_together_apply_every_revision_once(
     checkout: Checkout, add_revision: Callable[..., Path], empty_url: URL
 ) -> None:
     add_revision("v1.0.1", 'op.execute("create table public.only_once (id int)")', change="patch")
-    runs = [checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(empty_url)) for _ in range(2)]
+    runs = [
+        checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(empty_url)) for _ in range(2)
+    ]
     for run in runs:
         _, errors = run.communicate(timeout=60)
         assert run.returncode == 0, errors
@@ -161,7 +170,9 @@ def test_giving_up_has_its_own_exit_code_and_one_line(checkout: Checkout, databa
 
 
 @pytest.fixture(params=["transaction", "session"])
-def pooler(request: pytest.FixtureRequest, empty_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def pooler(
+    request: pytest.FixtureRequest, empty_url: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[URL]:
     """A real PgBouncer in front of the database; in session mode it is told to ignore connect options."""
     installation = packages.find_or_fetch(load())
     if installation.pgbouncer is None:
@@ -181,7 +192,7 @@ def pooler(request: pytest.FixtureRequest, empty_url: URL, tmp_path_factory: pyt
         user.own(path)
     started = user.run([installation.pgbouncer, "-d", folder / "pgbouncer.ini"], cwd=folder, timeout=20)
     assert started.returncode == 0, started.stdout
-    until(lambda: (folder / ".s.PGSQL.6432").exists())
+    until((folder / ".s.PGSQL.6432").exists)
     try:
         yield empty_url.update_query_dict({"host": str(folder), "port": "6432"})
     finally:

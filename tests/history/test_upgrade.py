@@ -196,7 +196,9 @@ def test_comparing_models_is_refused_outside_development(toy: Toy, any_url: URL,
         command.check(toy.config(any_url, environment=environment))
 
 
-def test_sql_mode_runs_in_psql_to_the_same_end(toy: Toy, any_url: URL, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sql_mode_runs_in_psql_to_the_same_end(
+    toy: Toy, any_url: URL, capsys: pytest.CaptureFixture[str]
+) -> None:
     toy.add("v1.1.0", SECOND, NO_SECOND)
     command.upgrade(toy.config(any_url), "head", sql=True)
     with connect(any_url) as connection:

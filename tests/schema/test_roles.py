@@ -43,7 +43,9 @@ def app(database_url: URL) -> Iterator[Connection]:
 @pytest.fixture
 def readonly(database_url: URL) -> Iterator[Connection]:
     with connect(database_url) as admin:
-        admin.execute("insert into core.users (email, password_hash, full_name, role) values ('a@b.c', 'h', 'A', 'user')")
+        admin.execute(
+            "insert into core.users (email, password_hash, full_name, role) values ('a@b.c', 'h', 'A', 'user')"
+        )
     yield from member(database_url, "homeops_readonly")
 
 
@@ -53,7 +55,9 @@ def refused(connection: Connection, statement: str) -> None:
 
 
 def test_the_application_reads_and_writes_rows(app: Connection) -> None:
-    app.execute("insert into core.users (email, password_hash, full_name, role) values ('a@b.c', 'h', 'A', 'user')")
+    app.execute(
+        "insert into core.users (email, password_hash, full_name, role) values ('a@b.c', 'h', 'A', 'user')"
+    )
     app.execute("update core.users set full_name = 'B'")
     assert app.execute("select full_name, password_hash from core.users").fetchall() == [("B", "h")]
     app.execute("delete from core.users")
@@ -78,7 +82,9 @@ def test_the_application_may_do_no_more(app: Connection, statement: str) -> None
 
 def test_readonly_reads_everything_but_secrets(readonly: Connection) -> None:
     assert readonly.execute("select email, full_name from core.users").fetchall() == [("a@b.c", "A")]
-    assert readonly.execute("select count(*) from core.audit_log where new_row::text like '%password_hash%'").fetchone() == (0,)
+    assert readonly.execute(
+        "select count(*) from core.audit_log where new_row::text like '%password_hash%'"
+    ).fetchone() == (0,)
     refused(readonly, "select * from core.users")
     refused(readonly, "update core.users set full_name = 'x'")
     refused(readonly, "select * from migrations.schema_versions")
@@ -125,7 +131,9 @@ def test_functions_are_invokers_with_a_fixed_search_path(database_url: URL) -> N
     with connect(database_url) as connection:
         found = connection.execute(query).fetchall()
     assert {name for name, _, _ in found} >= {"set_updated_at", "record_audit", "check_migration_health"}
-    assert {(definer, tuple(config)) for _, definer, config in found} == {(False, ("search_path=pg_catalog, pg_temp",))}
+    assert {(definer, tuple(config)) for _, definer, config in found} == {
+        (False, ("search_path=pg_catalog, pg_temp",))
+    }
 
 
 def test_a_migrator_that_may_not_make_roles_goes_on_and_status_says_so(
@@ -133,8 +141,13 @@ def test_a_migrator_that_may_not_make_roles_goes_on_and_status_says_so(
 ) -> None:
     """The groups exist in every cluster that was migrated once, so this copy's groups have other names."""
     owner = f"tests_owner_{os.getpid()}"
-    for path in (checkout.root / "homeops_db" / "naming.py", *(checkout.root / "alembic" / "versions").glob("*.py")):
-        path.write_text(path.read_text().replace("homeops_app", "absent_app").replace("homeops_readonly", "absent_ro"))
+    for path in (
+        checkout.root / "homeops_db" / "naming.py",
+        *(checkout.root / "alembic" / "versions").glob("*.py"),
+    ):
+        path.write_text(
+            path.read_text().replace("homeops_app", "absent_app").replace("homeops_readonly", "absent_ro")
+        )
     with connect(empty_url) as admin:
         for name in EXTENSIONS:
             admin.execute(f'create extension if not exists "{name}"')
@@ -143,7 +156,9 @@ def test_a_migrator_that_may_not_make_roles_goes_on_and_status_says_so(
         try:
             url = libpq(empty_url.set(username=owner))
             checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=url)
-            found = json.loads(checkout.run("homeops-db", "status", "--json", HOMEOPS_DATABASE_URL=url).stdout)
+            found = json.loads(
+                checkout.run("homeops-db", "status", "--json", HOMEOPS_DATABASE_URL=url).stdout
+            )
             assert found["missing_roles"] == ["absent_app", "absent_ro"]
             assert "absent_app" in checkout.run("homeops-db", "status", HOMEOPS_DATABASE_URL=url).stdout
             checkout.run("alembic", "downgrade", "base", HOMEOPS_DATABASE_URL=url)

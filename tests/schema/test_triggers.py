@@ -32,7 +32,9 @@ def test_updated_at_moves_with_every_update(database: Connection) -> None:
 
 def test_the_audit_trail_tells_who_changed_what_without_secrets(database: Connection) -> None:
     database.execute("set homeops.user_id = 'u-1'")
-    database.execute("insert into core.users (email, password_hash, full_name, role) values ('a@b.c', 'S3CRET', 'A', 'user')")
+    database.execute(
+        "insert into core.users (email, password_hash, full_name, role) values ('a@b.c', 'S3CRET', 'A', 'user')"
+    )
     database.execute("update core.users set password_hash = 'S3CRET-2'")
     database.execute("delete from core.users")
     inserted, updated, deleted = audit(database)
@@ -74,7 +76,9 @@ def test_a_year_of_quiet_does_not_hide_them(database: Connection) -> None:
 
 
 @pytest.mark.parametrize(("committed", "rolled_back"), [(200, 5), (10, 20)])
-def test_few_rollbacks_or_few_transactions_do_not(database: Connection, committed: int, rolled_back: int) -> None:
+def test_few_rollbacks_or_few_transactions_do_not(
+    database: Connection, committed: int, rolled_back: int
+) -> None:
     sample(database)
     transactions(database, committed=committed, rolled_back=rolled_back)
     sample(database)
@@ -105,4 +109,6 @@ def test_money_is_a_double_until_a_later_version_mends_it(database: Connection) 
 
 
 def test_device_states_is_a_hypertable(database: Connection) -> None:
-    assert database.execute("select hypertable_name from timescaledb_information.hypertables").fetchall() == [("device_states",)]
+    assert database.execute("select hypertable_name from timescaledb_information.hypertables").fetchall() == [
+        ("device_states",)
+    ]

@@ -21,7 +21,9 @@ def upgrade():
 
 
 def test_layout_comments_and_docstrings_do_not_count() -> None:
-    reformatted = CODE.replace('"v1.0.0"', "(\n    'v1.0.0'  # the first\n)").replace("More about it.", "Else.")
+    reformatted = CODE.replace('"v1.0.0"', "(\n    'v1.0.0'  # the first\n)").replace(
+        "More about it.", "Else."
+    )
     assert scripts.checksum(reformatted) == scripts.checksum(CODE)
 
 
@@ -90,4 +92,6 @@ def test_broken_laws_are_named(toy: Toy, rename: str, change: str, law: str) -> 
 
 def test_a_version_that_goes_back_breaks_a_law(toy: Toy) -> None:
     toy.add("v0.9.0", change="major")
-    assert any("isn't larger than v1.0.0" in problem for problem in scripts.broken_laws(scripts.read(toy.folder)))
+    assert any(
+        "isn't larger than v1.0.0" in problem for problem in scripts.broken_laws(scripts.read(toy.folder))
+    )

@@ -41,7 +41,9 @@ def test_every_spelling_of_a_postgresql_url_means_psycopg(scheme: str) -> None:
         ("HOMEOPS_TIMESCALEDB", "maybe", "on or off"),
     ],
 )
-def test_a_malformed_value_is_told_in_one_line_without_the_value(variable: str, value: str, accepted: str) -> None:
+def test_a_malformed_value_is_told_in_one_line_without_the_value(
+    variable: str, value: str, accepted: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         read(**{variable: value})
     text = str(caught.value)

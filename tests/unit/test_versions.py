@@ -6,7 +6,9 @@ from homeops_db.errors import VersionError
 from homeops_db.history.versions import change_between, following, parse
 
 
-@pytest.mark.parametrize("text", ["1.2.3", "v1.2", "v1.2.3.4", "v1.2.3-rc1", "v1.2.3+b", "v01.2.3", "", "vv1.2.3"])
+@pytest.mark.parametrize(
+    "text", ["1.2.3", "v1.2", "v1.2.3.4", "v1.2.3-rc1", "v1.2.3+b", "v01.2.3", "", "vv1.2.3"]
+)
 def test_malformed_versions_are_refused(text: str) -> None:
     with pytest.raises(VersionError, match="is no version"):
         parse(text)
