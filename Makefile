@@ -39,10 +39,10 @@ destroy: $(VENV)/.installed ## Stop the local server and delete its data
 install: $(VENV)/.installed-dev ## Install everything into .venv
 
 test: $(VENV)/.installed-dev ## Run the tests on the local server
-	@$(BIN)/pytest --cov --cov-report=term
+	@$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term
 
 test-slow: $(VENV)/.installed-dev ## Run the slow tests
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest -m slow --no-cov
 
 lint: $(VENV)/.installed-dev ## Check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -29,6 +29,7 @@ def options(settings: Settings) -> str:
         "lock_timeout": _milliseconds(settings.lock_timeout),
         "statement_timeout": _milliseconds(settings.statement_timeout),
         "client_connection_check_interval": 1000,
+        "datestyle": "ISO",  # whatever the database says: psycopg reads no other
         "homeops.timescaledb": "on" if settings.timescaledb else "off",
     }
     return " ".join(f"-c {name}={value}" for name, value in given.items())

@@ -96,7 +96,7 @@ def test_waiting_does_not_block_create_index_concurrently(toy: Toy, any_url: URL
 def _try_to_hold(url: URL) -> None:
     with (
         pytest.raises(LockError),
-        lock.held(url, Settings(migration_lock_wait=timedelta(seconds=2)), reason="x"),
+        lock.held(url, Settings(migration_lock_wait=timedelta(seconds=1)), reason="x"),
     ):
         pass
 

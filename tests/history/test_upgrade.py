@@ -196,6 +196,18 @@ def test_comparing_models_is_refused_outside_development(toy: Toy, any_url: URL,
         command.check(toy.config(any_url, environment=environment))
 
 
+def test_a_database_with_another_datestyle_is_migrated_all_the_same(toy: Toy, any_url: URL) -> None:
+    with connect(any_url) as connection:
+        connection.execute(f"alter database {any_url.database} set datestyle = 'SQL, DMY'")
+    command.upgrade(toy.config(any_url), "head")
+    command.downgrade(toy.config(any_url), "base")
+    assert events(any_url.update_query_dict({"options": "-c datestyle=ISO"}))[-1] == (
+        "v1.0.0",
+        "downgrade",
+        "finished",
+    )
+
+
 def test_sql_mode_runs_in_psql_to_the_same_end(
     toy: Toy, any_url: URL, capsys: pytest.CaptureFixture[str]
 ) -> None:

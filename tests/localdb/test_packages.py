@@ -287,6 +287,7 @@ def kill_while_unpacking(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 @needs_apt
 def test_half_finished_work_is_done_again_and_by_one_of_two_processes(folder: Path) -> None:
     cache = folder / "cache"

@@ -63,21 +63,21 @@ def test_the_application_reads_and_writes_rows(app: Connection) -> None:
     app.execute("delete from core.users")
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "create table core.mine (id int)",
-        "create schema mine",
-        "alter table core.users add x int",
-        "drop table core.users",
-        "truncate core.users",
-        "select * from migrations.schema_versions",
-        "update core.audit_log set actor = 'nobody'",
-        "delete from core.audit_log",
-    ],
-)
-def test_the_application_may_do_no_more(app: Connection, statement: str) -> None:
-    refused(app, statement)
+BEYOND = [
+    "create table core.mine (id int)",
+    "create schema mine",
+    "alter table core.users add x int",
+    "drop table core.users",
+    "truncate core.users",
+    "select * from migrations.schema_versions",
+    "update core.audit_log set actor = 'nobody'",
+    "delete from core.audit_log",
+]
+
+
+def test_the_application_may_do_no_more(app: Connection) -> None:
+    for statement in BEYOND:
+        refused(app, statement)
 
 
 def test_readonly_reads_everything_but_secrets(readonly: Connection) -> None:
@@ -90,9 +90,9 @@ def test_readonly_reads_everything_but_secrets(readonly: Connection) -> None:
     refused(readonly, "select * from migrations.schema_versions")
 
 
-@pytest.mark.parametrize(("table", "column"), SECRETS)
-def test_readonly_sees_no_secret(readonly: Connection, table: str, column: str) -> None:
-    refused(readonly, f"select {column} from {table}")
+def test_readonly_sees_no_secret(readonly: Connection) -> None:
+    for table, column in SECRETS:
+        refused(readonly, f"select {column} from {table}")
 
 
 def test_tables_of_later_revisions_follow(database_url: URL) -> None:

@@ -84,23 +84,23 @@ def test_few_rollbacks_or_few_transactions_do_not(
     sample(database)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "insert into core.system_config (key, value, category, description)"
-        " values ('system.version', '\"1.0.0\"', 'core', 'HomeOps system version') on conflict (key) do nothing",
-        "insert into smart_home.rooms (name, type, floor) values ('Kitchen', 'kitchen', 1) on conflict (name) do nothing",
-        "insert into core.users (email, password_hash, full_name, role)"
-        " values ('admin@homeops.local', crypt('admin123', gen_salt('bf')), 'Admin User', 'admin')",
-        "insert into financial.institutions (name, type) values ('Test Bank', 'bank'), ('Test Broker', 'broker')",
-        "insert into financial.institutions (name, type, api_config)"
-        " select 'Plaid', 'aggregator', '{\"environment\": \"production\"}'::jsonb",
-        "with l as (insert into media.libraries (name, type) values ('Films', 'movies') returning id)"
-        " insert into media.items (title, type, library_id) select 'A', 'movie', id from l",
-    ],
-)
-def test_the_strategys_own_statements_run(database: Connection, statement: str) -> None:
-    database.execute(statement)
+STRATEGY = [
+    "insert into core.system_config (key, value, category, description)"
+    " values ('system.version', '\"1.0.0\"', 'core', 'HomeOps system version') on conflict (key) do nothing",
+    "insert into smart_home.rooms (name, type, floor) values ('Kitchen', 'kitchen', 1) on conflict (name) do nothing",
+    "insert into core.users (email, password_hash, full_name, role)"
+    " values ('admin@homeops.local', crypt('admin123', gen_salt('bf')), 'Admin User', 'admin')",
+    "insert into financial.institutions (name, type) values ('Test Bank', 'bank'), ('Test Broker', 'broker')",
+    "insert into financial.institutions (name, type, api_config)"
+    " select 'Plaid', 'aggregator', '{\"environment\": \"production\"}'::jsonb",
+    "with l as (insert into media.libraries (name, type) values ('Films', 'movies') returning id)"
+    " insert into media.items (title, type, library_id) select 'A', 'movie', id from l",
+]
+
+
+def test_the_strategys_own_statements_run(database: Connection) -> None:
+    for statement in STRATEGY:
+        database.execute(statement)
 
 
 def test_money_is_a_double_until_a_later_version_mends_it(database: Connection) -> None:
