@@ -219,15 +219,19 @@ def reconcile(connection: Connection, revisions: Sequence[Revision], *, run_id: 
 
     A revision that was started and never ended is recorded as interrupted. Versions that
     ``alembic_version`` says stand become applied, the others that were applied become rolled back:
-    so it can be told from the ledger what `alembic stamp --purge` did.
+    so it can be told from the ledger what `alembic stamp --purge` did. Where the head has no file here,
+    this checkout is older than the database, and knows nothing: no row is restated.
     """
     by_version = {revision.version: revision for revision in revisions}
-    standing = set(lineage(revisions, current(connection)))
+    head = current(connection)
+    standing = set(lineage(revisions, head))
     with connection.transaction(), connection.cursor() as cursor:
         for version, direction in cursor.execute(_UNFINISHED).fetchall():
             record_event(connection, version, direction, "interrupted", run_id=run_id)
             if version in by_version and version not in standing:
                 record_failure(connection, by_version[version], direction)
+        if head is not None and head not in by_version:
+            return
         applied = {row.version for row in versions(connection) if row.status == "applied"}
         for version, direction in _differences(applied, standing):
             if version in by_version:

@@ -144,6 +144,8 @@ def _migrate(session: Session, connection: Connection, migration_lock: Migration
         _run(session)
         return
     line = list(session.revisions.values())
+    if not session.asked.get("purge"):  # a purge is how a lost version table is mended
+        target.refuse_unknown_head(ledger.current(migration_lock.connection), list(session.revisions))
     ledger.reconcile(migration_lock.connection, line, run_id=migration_lock.run_id)
     try:
         _run(session)

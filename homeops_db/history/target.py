@@ -55,6 +55,23 @@ def refuse_inexact(target: str, versions: Sequence[str]) -> None:
             raise TargetError(f"There is no revision {name}. Nothing was changed. The newest are {known}.")
 
 
+def refuse_unknown_head(head: str | None, versions: Sequence[str]) -> None:
+    """Refuse to work on a database that is ahead of the revisions on disk.
+
+    Args:
+        head: The version that stands; None in an empty database.
+        versions: All versions on disk.
+
+    Raises:
+        TargetError: The version that stands has no file here.
+    """
+    if head is not None and head not in versions:
+        raise TargetError(
+            f"The database is at {head}, and there is no file of that version here: this checkout is older. "
+            "Nothing was changed. Update it, or go back with the one that has it."
+        )
+
+
 def refuse_unreached(target: str, reached: str | None, versions: Sequence[str]) -> None:
     """Refuse to pass over in silence an upgrade that did nothing because its target lies behind.
 

@@ -157,6 +157,16 @@ def test_a_purge_leaves_the_ledger_true(toy: Toy, any_url: URL, target: str, sta
     assert {v for v, row in rows(any_url).items() if row.status == "applied"} == standing
 
 
+def test_an_older_checkout_does_not_touch_the_ledger(toy: Toy, any_url: URL) -> None:
+    newest = toy.add("v1.1.0")
+    command.upgrade(toy.config(any_url), "head")
+    newest.unlink()
+    for change in (command.upgrade, command.downgrade, command.stamp):
+        with pytest.raises(TargetError, match=r"at v1\.1\.0.*this checkout is older"):
+            change(toy.config(any_url), "v1.0.0")
+    assert {row.status for row in rows(any_url).values()} == {"applied"}
+
+
 def test_an_inexact_target_is_refused(toy: Toy, any_url: URL) -> None:
     toy.add("v1.1.10", SECOND)
     with pytest.raises(TargetError, match=r"no revision v1\.1\.1\."):
