@@ -17,9 +17,11 @@ def quoted(value):
     return "None" if value is None else f'"{value}"'
 %>
 import sqlalchemy as sa
-
 from alembic import op
-${imports if imports else ""}
+% if imports:
+${imports}
+% endif
+
 revision = ${quoted(up_revision)}
 down_revision = ${quoted(down_revision)}
 branch_labels = ${repr(branch_labels)}

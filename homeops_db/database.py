@@ -10,11 +10,13 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from homeops_db import urls
 from homeops_db.errors import DatabaseError
-from homeops_db.settings import Settings, masked
+from homeops_db.settings import Settings
+from homeops_db.urls import masked
 
 OLDEST_VERSION: Final = 150000
 
@@ -36,7 +38,12 @@ def options(settings: Settings) -> str:
 
 
 def connect(
-    url: URL, settings: Settings, *, application: str, bare: bool = False, plain: bool = False
+    url: URL,
+    settings: Settings,
+    *,
+    application: str,
+    load_timescaledb: bool = True,
+    with_options: bool = True,
 ) -> psycopg.Connection:
     """Open an autocommit connection of our own.
 
@@ -44,31 +51,21 @@ def connect(
         url: Where to.
         settings: Timeouts and policy.
         application: The application_name that others see in pg_stat_activity.
-        bare: Don't load TimescaleDB: an uncommitted DROP EXTENSION timescaledb elsewhere then can't
-            block us. For connections that read catalogs and the ledger alone.
-        plain: Leave the options out, to learn whether a pooler stands in between.
+        load_timescaledb: False for a connection that reads only catalogs and the ledger: an uncommitted
+            DROP EXTENSION timescaledb of another session then can't block it.
+        with_options: False to learn whether a pooler stands in between that refuses them.
 
     Raises:
         DatabaseError: No answer, a wrong password, no such database, or a server older than 15.
     """
-    given = {
-        "host": url.host,
-        "port": url.port,
-        "user": url.username,
-        "password": url.password,
-        "dbname": url.database,
-        **url.query,
-        **_connect_options(url, settings, application),
-    }
-    if bare:
+    given = {**urls.libpq(url), **_connect_options(url, settings, application)}
+    if not load_timescaledb:
         given["options"] += " -c timescaledb.disable_load=on"
-    if plain:
+    if not with_options:
         del given["options"]
     try:
-        connection = psycopg.connect(
-            **{name: value for name, value in given.items() if value is not None}, autocommit=True
-        )
-    except psycopg.OperationalError as error:
+        connection = psycopg.connect(**given, autocommit=True)
+    except psycopg.Error as error:
         raise unreachable(url, error) from None
     _refuse_old_server(url, connection)
     return connection
@@ -83,7 +80,7 @@ def alembic_connection(url: URL, settings: Settings, *, application: str) -> Con
     """Open the connection that Alembic migrates on. Arguments and errors as for `connect`."""
     try:
         connection = engine(url, settings, application=application).connect()
-    except OperationalError as error:
+    except DBAPIError as error:
         raise unreachable(url, error.orig) from None
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
@@ -98,6 +95,21 @@ def unreachable(url: URL, error: BaseException | None) -> DatabaseError:
     return DatabaseError(
         f"Cannot connect to {masked(url)}: {reason}. Nothing was changed. Check HOMEOPS_DATABASE_URL."
     )
+
+
+def as_error(error: BaseException) -> DatabaseError | None:
+    """Turn what the server refused into one line; None for an error that isn't the server's."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return None
+    text = cause.diag.message_primary or (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    state = f" (SQLSTATE {cause.sqlstate})" if cause.sqlstate else ""
+    remedy = (
+        "Connect as the role that owns the HomeOps schemas, or ask it for the privilege."
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege)
+        else "Look at the server's log, then run the same command again."
+    )
+    return DatabaseError(f"The server refused: {text}{state}. What was open is rolled back. {remedy}")
 
 
 def _connect_options(url: URL, settings: Settings, application: str) -> dict[str, Any]:

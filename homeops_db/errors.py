@@ -13,6 +13,7 @@
     ├── SeedError               a seed file failed and was rolled back
     ├── RevisionFailedError (4) a revision failed; what was done and kept is in the ledger
     ├── NotAsExpectedError  (4) everything ran, and the database isn't what it should be
+    ├── PreflightError    (5)   the database isn't fit to be changed, so nothing was
     ├── BackupError       (6)   no backup, so nothing was changed
     └── LockError         (7)   another run holds the migration lock, or it was lost
 """
@@ -66,6 +67,12 @@ class NotAsExpectedError(HomeOpsError):
     """Everything ran, and the database still isn't what it should be."""
 
     exit_code = 4
+
+
+class PreflightError(HomeOpsError):
+    """The database isn't fit to be changed. Nothing was."""
+
+    exit_code = 5
 
 
 class BackupError(HomeOpsError):

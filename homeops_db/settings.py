@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from dotenv import dotenv_values
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
+from homeops_db import urls
 from homeops_db.errors import SettingsError
 
 Environment = Literal["development", "staging", "production"]
@@ -26,14 +27,8 @@ PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
 """The checkout: where alembic.ini, alembic/, seeds/ and .env are."""
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
-_POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
-
-
-def _url(text: str) -> URL:
-    url = make_url(text)
-    if url.drivername not in _POSTGRES or not url.database:
-        raise ValueError
-    return url.set(drivername="postgresql+psycopg")
+_LONGEST: Final = timedelta(days=24)
+"""PostgreSQL counts its timeouts as milliseconds in 31 bits."""
 
 
 def _environment(text: str) -> Environment:
@@ -44,12 +39,20 @@ def _environment(text: str) -> Environment:
 
 
 def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)|0", text.strip())
     if match is None:
-        if text.strip() == "0":
-            return timedelta(0)
         raise ValueError
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    duration = timedelta(seconds=float(match[1]) * _UNITS[match[2]]) if match[1] else timedelta(0)
+    if duration > _LONGEST:
+        raise ValueError
+    return duration
+
+
+def _wait(text: str) -> timedelta:
+    duration = _duration(text)
+    if not duration:
+        raise ValueError
+    return duration
 
 
 def _switch(text: str) -> bool:
@@ -89,16 +92,16 @@ class Settings:
     cache_folder: Path | None = None
 
 
-_DURATION: Final = (_duration, "a duration with its unit, like 500ms, 4s or 2min (0 switches it off)")
+_TIMEOUT: Final = (_duration, "a duration with its unit, up to 24 days, like 500ms or 4s; 0 is without end")
 _FOLDER: Final = (_folder, "a folder")
 
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     "environment": (_environment, "development, staging or production"),
-    "database_url": (_url, "a PostgreSQL URL like postgresql://user:password@host:5432/database"),
-    "connect_timeout": _DURATION,
-    "lock_timeout": _DURATION,
-    "statement_timeout": _DURATION,
-    "migration_lock_wait": _DURATION,
+    "database_url": (urls.parse, "a PostgreSQL URL like postgresql://user:password@host:5432/database"),
+    "connect_timeout": (_wait, "a duration with its unit, like 5s"),
+    "lock_timeout": _TIMEOUT,
+    "statement_timeout": _TIMEOUT,
+    "migration_lock_wait": (_duration, "a duration with its unit, like 90s or 5min; 0 is not to wait"),
     "timescaledb": (_switch, "on or off"),
     "backup_folder": _FOLDER,
     "local_folder": _FOLDER,
@@ -121,13 +124,13 @@ def load(
         dotenv: The file of defaults; need not exist.
 
     Raises:
-        SettingsError: A variable is malformed, or is misspelt. The text names it and what is
+        SettingsError: A variable is malformed, or isn't known. The text names it and what is
             accepted, and never repeats a value: it may hold a password.
     """
     environ = os.environ if environ is None else environ
     values = {**dotenv_values(dotenv), **environ}
     known = {PREFIX + name.upper(): name for name in _READERS}
-    _refuse_misspelt(values, known)
+    _refuse_unknown(values, known)
     if environment is not None:
         _refuse_contradiction(environment, (values.get("HOMEOPS_ENVIRONMENT") or "").strip())
         values["HOMEOPS_ENVIRONMENT"] = environment
@@ -137,15 +140,9 @@ def load(
             parse, accepts = _READERS[name]
             try:
                 read[name] = parse(text)
-            except (ValueError, KeyError, ArgumentError):
+            except (ValueError, KeyError, OverflowError, RuntimeError, ArgumentError):
                 raise SettingsError(f"{variable} is malformed: it must be {accepts}.") from None
     return Settings(**read)
-
-
-def masked(url: URL) -> str:
-    """Show where a URL points, without its secrets."""
-    shown = {name: value for name, value in url.query.items() if "password" not in name}
-    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
 def _refuse_contradiction(asked: str, set_to: str) -> None:
@@ -156,10 +153,10 @@ def _refuse_contradiction(asked: str, set_to: str) -> None:
         )
 
 
-def _refuse_misspelt(values: Mapping[str, str | None], known: Mapping[str, object]) -> None:
-    """A misspelt HOMEOPS_ENVIRONMENT would silently mean development: that must not pass."""
-    for name in values:
+def _refuse_unknown(values: Mapping[str, object], known: Mapping[str, object]) -> None:
+    """HOMEOPS_ENV=production would silently mean development: the prefix is ours, and nothing else passes."""
+    for name in sorted(values):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.88)
-            if near:
-                raise SettingsError(f"{name} is not a setting: did you mean {near[0]}?")
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"Did you mean {near[0]}?" if near else "They are listed in docs/operations.md."
+            raise SettingsError(f"{name} is no setting of HomeOps DB. Nothing was changed. {meant}")

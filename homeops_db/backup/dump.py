@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from homeops_db.backup import tools
 from homeops_db.errors import BackupError
-from homeops_db.settings import masked
+from homeops_db.urls import masked
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_SUM: Final = "manifest.json.sha256"

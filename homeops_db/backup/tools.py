@@ -5,27 +5,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
+from homeops_db import urls
 from homeops_db.errors import BackupError
-
-# URL parameters that libpq reads from the environment under another name
-# (https://www.postgresql.org/docs/17/libpq-envars.html).
-_PARAMETERS = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "passfile": "PGPASSFILE",
-    "service": "PGSERVICE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "channel_binding": "PGCHANNELBINDING",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-}
 
 
 def run(program: Path, arguments: Sequence[str], *, url: URL | None = None) -> str:
@@ -34,7 +18,7 @@ def run(program: Path, arguments: Sequence[str], *, url: URL | None = None) -> s
     Args:
         program: Its path.
         arguments: Its options; no secret belongs here, every user of the machine can read them.
-        url: The database it connects to, handed over in the environment.
+        url: The database it connects to.
 
     Returns:
         What it printed.
@@ -42,10 +26,11 @@ def run(program: Path, arguments: Sequence[str], *, url: URL | None = None) -> s
     Raises:
         BackupError: It isn't there, or ended with an error; the text has its last line.
     """
-    environment = {**os.environ, **(_libpq_environment(url) if url else {})}
+    where, secrets = _connection(url) if url else ([], {})
+    environment = {**os.environ, **secrets}
     try:
         ended = subprocess.run(
-            [program, *arguments],
+            [program, *where, *arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -60,17 +45,10 @@ def run(program: Path, arguments: Sequence[str], *, url: URL | None = None) -> s
     return ended.stdout
 
 
-def _libpq_environment(url: URL) -> dict[str, str]:
-    given = {
-        "host": url.host,
-        "port": url.port,
-        "user": url.username,
-        "password": url.password,
-        "dbname": url.database,
-        **url.query,
-    }
-    return {
-        _PARAMETERS[name]: str(value)
-        for name, value in given.items()
-        if value is not None and name in _PARAMETERS
-    }
+def _connection(url: URL) -> tuple[list[str], dict[str, str]]:
+    """Name the database in an argument with everything but the password, which goes into the environment."""
+    given = urls.libpq(url)
+    password = given.pop("password", None)
+    if "sslpassword" in given:
+        raise BackupError("libpq reads sslpassword from no environment variable. Use a key without one.")
+    return [f"--dbname={make_conninfo(**given)}"], {"PGPASSWORD": password} if password else {}

@@ -20,16 +20,17 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.objid = (%(key)s::bigint & 4294967295)::oid
 """
 
-# pg_terminate_backend with a timeout waits until the backend is gone; in ms
-# (https://www.postgresql.org/docs/17/functions-admin.html).
-TERMINATE_APPLICATION: LiteralString = """
--- Materialized: flattened into one WHERE, the planner may terminate first and compare names afterwards.
-with meant as materialized (
-    select pid from pg_stat_activity
-    where datname = current_database() and application_name = %(application)s and pid <> pg_backend_pid()
-)
-select pid from meant where pg_terminate_backend(pid, %(wait_ms)s)
+BACKENDS_NAMED: LiteralString = """
+select pid, usename as role, application_name as application, client_addr::text as client,
+       backend_start, state
+from pg_stat_activity
+where datname = current_database() and application_name = %(application)s and pid <> pg_backend_pid()
+order by pid
 """
+
+# With a timeout, in ms, it waits until the backend is gone and says whether it is
+# (https://www.postgresql.org/docs/17/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL).
+TERMINATE: LiteralString = "select pg_terminate_backend(%(pid)s, %(wait_ms)s)"
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,25 @@ def advisory_holder(connection: Connection, key: int) -> Backend | None:
         return cursor.execute(ADVISORY_HOLDER, {"key": key}).fetchone()
 
 
-def terminate_application(connection: Connection, application: str, *, wait_ms: int) -> list[int]:
-    """End this database's backends named ``application`` and wait until they are gone.
+def backends_named(connection: Connection, application: str) -> list[Backend]:
+    """Read this database's other backends with exactly this application_name."""
+    with connection.cursor(row_factory=class_row(Backend)) as cursor:
+        return cursor.execute(BACKENDS_NAMED, {"application": application}).fetchall()
+
+
+def terminate(connection: Connection, pid: int, *, wait_ms: int) -> bool:
+    """End a backend and wait until it is gone.
 
     Args:
-        connection: Must belong to the same role as those backends, or to pg_signal_backend.
-        application: The exact application_name.
-        wait_ms: How long to wait for each, in milliseconds.
+        connection: Must belong to the backend's own role, or to pg_signal_backend.
+        pid: Its process id.
+        wait_ms: How long to wait, in milliseconds.
 
     Returns:
-        The process ids that were ended.
+        Whether it is gone.
+
+    Raises:
+        psycopg.errors.InsufficientPrivilege: It belongs to another role.
     """
     with connection.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(
-            TERMINATE_APPLICATION, {"application": application, "wait_ms": wait_ms}
-        ).fetchall()
+        return bool(cursor.execute(TERMINATE, {"pid": pid, "wait_ms": wait_ms}).fetchone())

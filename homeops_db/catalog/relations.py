@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import Connection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
+
+EXISTS: LiteralString = "select to_regclass(%(name)s) is not null"
 
 INVALID_INDEXES: LiteralString = """
 select n.nspname as schema, t.relname as table, c.relname as name
@@ -33,3 +35,9 @@ def invalid_indexes(connection: Connection, schemas: tuple[str, ...]) -> list[In
     """Read the INVALID indexes of ``schemas``. Takes no lock."""
     with connection.cursor(row_factory=class_row(InvalidIndex)) as cursor:
         return cursor.execute(INVALID_INDEXES, {"schemas": list(schemas)}).fetchall()
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Read whether a relation exists, named with its schema. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(EXISTS, {"name": name}).fetchone())

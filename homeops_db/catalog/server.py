@@ -48,11 +48,17 @@ from pg_stat_xact_user_tables
 where schemaname !~ '^pg_temp'
 """
 
-EXISTING_ROLES: LiteralString = "select rolname from pg_roles where rolname = any(%(names)s)"
+ROLES_WITH_USAGE: LiteralString = """
+select rolname
+from pg_roles
+where rolname = any(%(names)s)
+  and (to_regnamespace(%(schema)s) is null
+       or has_schema_privilege(rolname, to_regnamespace(%(schema)s), 'USAGE'))
+"""
 
 TIMESCALEDB_LICENSE: LiteralString = "select current_setting('timescaledb.license', true)"
 
-SCHEMA_EXISTS: LiteralString = "select to_regnamespace(%(name)s) is not null"
+SCHEMA_COMMENT: LiteralString = "select obj_description(to_regnamespace(%(name)s), 'pg_namespace')"
 
 
 @dataclass(frozen=True)
@@ -106,10 +112,13 @@ def rows_changed_here(connection: Connection) -> int:
         return int(cursor.execute(ROWS_CHANGED_HERE).fetchone() or 0)
 
 
-def existing_roles(connection: Connection, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Read which of ``names`` exist as roles of the cluster. Takes no lock."""
+def roles_with_usage(connection: Connection, names: tuple[str, ...], schema: str) -> tuple[str, ...]:
+    """Read which of ``names`` are roles that may use a schema, or exist while there is no such schema yet.
+
+    Takes no lock.
+    """
     with connection.cursor(row_factory=scalar_row) as cursor:
-        return tuple(cursor.execute(EXISTING_ROLES, {"names": list(names)}).fetchall())
+        return tuple(cursor.execute(ROLES_WITH_USAGE, {"names": list(names), "schema": schema}).fetchall())
 
 
 def timescaledb_license(connection: Connection) -> str | None:
@@ -118,7 +127,7 @@ def timescaledb_license(connection: Connection) -> str | None:
         return cursor.execute(TIMESCALEDB_LICENSE).fetchone()
 
 
-def schema_exists(connection: Connection, name: str) -> bool:
-    """Read whether schema ``name`` exists. Takes no lock."""
+def schema_comment(connection: Connection, name: str) -> str | None:
+    """Read a schema's comment; None without one, or without the schema. Takes no lock."""
     with connection.cursor(row_factory=scalar_row) as cursor:
-        return bool(cursor.execute(SCHEMA_EXISTS, {"name": name}).fetchone())
+        return cursor.execute(SCHEMA_COMMENT, {"name": name}).fetchone()

@@ -5,10 +5,13 @@ Everything else is `alembic.config.CommandLine` as it is documented to be extend
 (https://alembic.sqlalchemy.org/en/latest/api/commands.html).
 """
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
 from alembic.config import CommandFunction, CommandLine, Config
+
+from homeops_db.cli import INTERRUPTED, STOPPED
 
 
 class HomeOpsCommandLine(CommandLine):
@@ -29,4 +32,8 @@ class HomeOpsCommandLine(CommandLine):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run Alembic's command line."""
-    HomeOpsCommandLine(prog="alembic").main(argv)
+    try:
+        HomeOpsCommandLine(prog="alembic").main(argv)
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        sys.exit(INTERRUPTED)

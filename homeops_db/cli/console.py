@@ -9,6 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _PIPED_WIDTH = 160
 
@@ -19,12 +20,12 @@ def console() -> Console:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Lay out rows under a title."""
+    """Lay out rows under a title; a cell that is Text keeps its style, everything else is plain."""
     laid = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         laid.add_column(column, overflow="fold")
     for row in rows:
-        laid.add_row(*(str(cell) for cell in row))
+        laid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return laid
 
 

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from homeops_db.cli import deploy, local, rollback, seed, status
-from homeops_db.errors import HomeOpsError
+from homeops_db.cli import INTERRUPTED, STOPPED, deploy, local, rollback, seed, status
+from homeops_db.cli.ending import as_ours
 
 app = typer.Typer(
     name="homeops-db",
@@ -28,12 +28,13 @@ def main() -> None:
     """Run the command line; an error of ours is one line on stderr and its own exit code."""
     try:
         app()
-    except HomeOpsError as error:
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print(STOPPED, file=sys.stderr)
+        raise
+    except Exception as raised:
+        error = as_ours(raised)
+        if error is None:
+            raise
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(
-            "Stopped by Ctrl-C. What was committed stays; run the same command again to go on.",
-            file=sys.stderr,
-        )
-        sys.exit(130)

@@ -29,21 +29,16 @@ def seed(
     """
     from homeops_db import settings
     from homeops_db.cli.console import console, print_json
-    from homeops_db.cli.local import shown_progress
-    from homeops_db.errors import HomeOpsError
+    from homeops_db.cli.ending import json_errors
+    from homeops_db.cli.progress import shown_progress
     from homeops_db.history import target
     from homeops_db.seeding import load
 
-    try:
+    with json_errors(as_json):
         given = settings.load()
         url = target.database_url(given, shown_progress)
         with _shown_file() as announce:
             results = load.seed(url, given, environment=env, announce=announce)
-    except HomeOpsError as error:
-        if as_json:
-            print_json({"error": str(error)})
-            raise typer.Exit(error.exit_code) from None
-        raise
     if as_json:
         print_json(_as_json(results, env or given.environment))
     else:

@@ -19,21 +19,16 @@ def status(
     """
     from homeops_db import database, settings
     from homeops_db.cli.console import console, print_json
-    from homeops_db.cli.local import shown_progress
-    from homeops_db.errors import HomeOpsError
+    from homeops_db.cli.ending import json_errors
+    from homeops_db.cli.progress import shown_progress
     from homeops_db.history import scripts, target
     from homeops_db.history import status as history_status
 
-    try:
+    with json_errors(as_json):
         given = settings.load()
         url = target.database_url(given, shown_progress)
         with database.connect(url, given, application="homeops-db status") as connection:
             found = history_status.read(connection, scripts.read())
-    except HomeOpsError as error:
-        if as_json:
-            print_json({"error": str(error)})
-            raise typer.Exit(error.exit_code) from None
-        raise
     if as_json:
         print_json(_as_json(found, given.environment))
     else:
@@ -61,16 +56,17 @@ def _as_json(found: "Status", environment: str) -> dict[str, Any]:
 
 
 def _tables(found: "Status", environment: str) -> list[object]:
+    from rich.text import Text
+
     from homeops_db.cli.console import moment, table
 
-    shown: list[object] = [table("HomeOps DB", ("what", "state"), list(_lines(found, environment)))]
-    shown.append(
-        table(
-            "Extensions",
-            ("name", "version"),
-            [(n, v or "[yellow]not installed[/]") for n, v in found.extensions.items()],
-        )
-    )
+    extensions = [
+        (name, version or Text("not installed", "yellow")) for name, version in found.extensions.items()
+    ]
+    shown: list[object] = [
+        table("HomeOps DB", ("what", "state"), _lines(found, environment)),
+        table("Extensions", ("name", "version"), extensions),
+    ]
     if found.runs:
         rows = [
             (
@@ -86,35 +82,36 @@ def _tables(found: "Status", environment: str) -> list[object]:
     return shown
 
 
-def _lines(found: "Status", environment: str) -> list[tuple[str, str]]:
+def _lines(found: "Status", environment: str) -> list[tuple[str, object]]:
+    from rich.text import Text
+
+    from homeops_db.cli.console import moment
+
     here = found.server
-    edition = (
-        f", TimescaleDB {found.timescaledb} edition"
-        if found.timescaledb
-        else ", no TimescaleDB: plain tables"
-    )
-    lines = [
+    failed = "\n".join(f"{row.version} at {moment(row.applied_at)}" for row in found.failed)
+    drift = "\n".join(map(str, found.drift))
+    lines: list[tuple[str, object]] = [
         ("environment", environment),
-        ("server", f"PostgreSQL {here.version} at {here.address}{edition}"),
+        ("server", f"PostgreSQL {here.version} at {here.address}{_edition(found)}"),
         ("database", f"{here.database} as {here.role}"),
-        (
-            "version",
-            f"[bold green]{found.current}[/]" if found.current else "[yellow]none: empty database[/]",
-        ),
-        ("pending", ", ".join(r.version for r in found.pending) or "nothing"),
-        ("drift", "\n".join(f"[red]{drift}[/]" for drift in found.drift) or "none"),
-        (
-            "failed",
-            "\n".join(f"[red]{row.version} at {row.applied_at:%Y-%m-%d %H:%M}[/]" for row in found.failed)
-            or "none",
-        ),
+        ("version", Text(found.current, "bold green") if found.current else Text("none: empty", "yellow")),
+        ("pending", ", ".join(revision.version for revision in found.pending) or "nothing"),
+        ("drift", Text(drift, "red") if drift else "none"),
+        ("failed", Text(failed, "red") if failed else "none"),
         ("lock", _lock(found)),
     ]
     if found.missing_roles:
-        lines.append(
-            ("roles", f"[yellow]{', '.join(found.missing_roles)} missing: no privileges were granted[/]")
-        )
+        names = ", ".join(found.missing_roles)
+        lines.append(("roles", Text(f"{names}: missing, or without the privileges of v1.0.0", "yellow")))
     return lines
+
+
+def _edition(found: "Status") -> str:
+    if found.current is None:
+        return ""
+    if found.extensions["timescaledb"] is None:
+        return ", no TimescaleDB: its tables are plain tables"
+    return f", TimescaleDB {found.timescaledb} edition"
 
 
 def _lock(found: "Status") -> str:

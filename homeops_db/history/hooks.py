@@ -121,8 +121,8 @@ class Recorder:
     def _begin(self, step: Step) -> None:
         if not step.info.is_upgrade and not self.may_downgrade:
             raise PolicyError(
-                "A downgrade may lose data, and this is production. Nothing was changed. "
-                "To go on all the same: alembic -x accept-data-loss=yes downgrade TARGET"
+                "A downgrade may lose data, and this is production. Nothing was changed. If it shall: "
+                "alembic -x accept-data-loss=yes downgrade …, or homeops-db rollback --accept-data-loss …"
             )
         if self.lock is not None:
             self._event(self._revision(step), _direction(step.info), "started")

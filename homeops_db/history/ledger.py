@@ -18,7 +18,7 @@ from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import class_row, scalar_row
 
-from homeops_db.catalog import server
+from homeops_db.catalog import relations, server
 from homeops_db.errors import DatabaseError
 from homeops_db.history.scripts import Revision
 from homeops_db.naming import LEDGER_SCHEMA
@@ -54,18 +54,23 @@ insert into migrations.schema_events
     (version, direction, event, client, run_id, execution_time_ms, checksum, detail)
 values (%(version)s, %(direction)s, %(event)s, %(client)s, %(run_id)s, %(ms)s, %(checksum)s, %(detail)s)
 """
-# A version that stands keeps its row: a failed downgrade leaves it applied.
-_FAIL: LiteralString = """
+# A version that stands keeps its row when something fails: a failed downgrade leaves it applied.
+_STATE: LiteralString = """
 insert into migrations.schema_versions as v
     (version, description, migration_file, rollback_file, applied_at, applied_by, execution_time_ms,
      checksum, status)
 values (%(version)s, %(description)s, %(file)s, %(rollback_file)s, clock_timestamp(), current_user,
-        %(ms)s, %(checksum)s, 'failed')
+        %(ms)s, %(checksum)s, %(status)s)
 on conflict (version) do update
-set applied_at = excluded.applied_at, applied_by = excluded.applied_by, checksum = excluded.checksum,
-    execution_time_ms = excluded.execution_time_ms, status = excluded.status
+set description = excluded.description, migration_file = excluded.migration_file,
+    rollback_file = excluded.rollback_file, applied_at = excluded.applied_at,
+    applied_by = excluded.applied_by, execution_time_ms = excluded.execution_time_ms,
+    checksum = excluded.checksum, status = excluded.status
 where v.status <> 'applied'
 """
+_ROLL_BACK_NOW: LiteralString = (
+    "update migrations.schema_versions set status = 'rolled_back' where version = %s"
+)
 _UNFINISHED: LiteralString = """
 select version, direction
 from (select distinct on (version) version, direction, event
@@ -83,8 +88,6 @@ from migrations.schema_events
 where not %(ended)s or event <> 'started'
 order by id desc limit %(limit)s
 """
-_READY: LiteralString = "select obj_description(to_regnamespace('migrations'), 'pg_namespace')"
-_HEAD_TABLE: LiteralString = "select to_regclass('migrations.alembic_version') is not null"
 _HEAD: LiteralString = "select version_num from migrations.alembic_version"
 
 
@@ -128,8 +131,7 @@ def client() -> str:
 
 def is_ready(connection: Connection) -> bool:
     """Tell whether this database has the ledger in its present format. Takes no lock."""
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(_READY).fetchone() == _FORMAT
+    return server.schema_comment(connection, LEDGER_SCHEMA) == _FORMAT
 
 
 def ensure(connection: Connection) -> None:
@@ -161,9 +163,9 @@ def ensure(connection: Connection) -> None:
 
 def current(connection: Connection) -> str | None:
     """Read the version that stands, from Alembic's own table; None in an empty database."""
+    if not relations.exists(connection, f"{LEDGER_SCHEMA}.alembic_version"):
+        return None
     with connection.cursor(row_factory=scalar_row) as cursor:
-        if not cursor.execute(_HEAD_TABLE).fetchone():
-            return None
         return cursor.execute(_HEAD).fetchone()
 
 
@@ -211,7 +213,7 @@ def record_failure(
 ) -> None:
     """Mark an upgrade that failed; a version that stands keeps its row."""
     if direction == "upgrade":
-        connection.execute(_FAIL, {**row_of(revision), "ms": ms})
+        connection.execute(_STATE, {**row_of(revision), "ms": ms, "status": "failed"})
 
 
 def reconcile(connection: Connection, revisions: Sequence[Revision], *, run_id: str) -> None:
@@ -263,8 +265,6 @@ def _differences(applied: set[str], standing: set[str]) -> Iterator[tuple[str, s
 
 def _restate(connection: Connection, revision: Revision, direction: str) -> None:
     if direction == "upgrade":
-        connection.execute(_FAIL, {**row_of(revision), "ms": None})
-    status = "applied" if direction == "upgrade" else "rolled_back"
-    connection.execute(
-        "update migrations.schema_versions set status = %s where version = %s", (status, revision.version)
-    )
+        connection.execute(_STATE, {**row_of(revision), "ms": 0, "status": "applied"})
+    else:
+        connection.execute(_ROLL_BACK_NOW, (revision.version,))

@@ -17,6 +17,7 @@ from typing import Final, LiteralString
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import class_row
 from sqlalchemy.engine import URL
 
@@ -24,7 +25,8 @@ from homeops_db import database
 from homeops_db.catalog import activity
 from homeops_db.errors import DatabaseError, LockError
 from homeops_db.history import ledger
-from homeops_db.settings import Settings, masked
+from homeops_db.settings import Settings
+from homeops_db.urls import masked
 
 KEY: Final = int.from_bytes(b"homeops\0") & (2**63 - 1)
 """The advisory lock's key. Advisory locks are per database, so one key serves all."""
@@ -94,7 +96,7 @@ class MigrationLock:
         return application(self.run_id)
 
     def assert_held(self) -> None:
-        """Ask the server whether this session still holds the lock; called before every commit.
+        """Ask the server whether this session still holds the lock; called before a revision's commit.
 
         Raises:
             LockError: The lock's session is gone, so another run may have begun.
@@ -211,14 +213,25 @@ def _taken(connection: Connection) -> bool:
 def _fence(connection: Connection) -> None:
     """End the backends of a run that died: one may still be inside a long statement."""
     row = _row(connection)
-    if row is not None and row.run_id is not None:
-        activity.terminate_application(connection, application(row.run_id), wait_ms=_FENCE_WAIT_MS)
+    if row is None or row.run_id is None:
+        return
+    for backend in activity.backends_named(connection, application(row.run_id)):
+        try:
+            gone = activity.terminate(connection, backend.pid, wait_ms=_FENCE_WAIT_MS)
+        except InsufficientPrivilege:
+            gone = False
+        if not gone:
+            raise LockError(
+                f"A run that died ({row.locked_by}) left backend {backend.pid} of role {backend.role} at "
+                "work, and it could not be ended. Nothing was changed. As that role or a superuser, run: "
+                f"SELECT pg_terminate_backend({backend.pid}, 5000); then run the same command again."
+            )
 
 
 def _open(url: URL, settings: Settings) -> tuple[Connection, int]:
     """Open the lock's session, sure that it is one: a pooler may lend a new backend each time."""
     try:
-        connection = database.connect(url, settings, application=_NAME, bare=True)
+        connection = database.connect(url, settings, application=_NAME, load_timescaledb=False)
     except DatabaseError:
         if _pooler_refuses_options(url, settings):
             raise _pooler_error(url) from None
@@ -236,7 +249,7 @@ def _open(url: URL, settings: Settings) -> tuple[Connection, int]:
 def _pooler_refuses_options(url: URL, settings: Settings) -> bool:
     """PgBouncer makes up a backend pid of its own, and by default refuses timeouts as connect options."""
     try:
-        with database.connect(url, settings, application=_NAME, plain=True) as connection:
+        with database.connect(url, settings, application=_NAME, with_options=False) as connection:
             row = connection.execute("select pg_backend_pid()").fetchone()
             return row is not None and row[0] != connection.info.backend_pid
     except DatabaseError:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from homeops_db import database
 from homeops_db.errors import HomeOpsError, PolicyError, RevisionFailedError
-from homeops_db.history import hooks, ledger, lock, scripts, target
+from homeops_db.history import hooks, ledger, lock, mark, scripts, target
 from homeops_db.history.lock import MigrationLock
 from homeops_db.history.scripts import Revision
 from homeops_db.settings import Settings, load
@@ -88,12 +88,15 @@ def run(environment: EnvironmentContext, show_progress: target.ShowProgress | No
     for name in ("starting_rev", "destination_rev"):
         for part in _as_list(session.asked.get(name)):
             target.refuse_inexact(part, list(session.revisions))
-    if environment.is_offline_mode():
-        _write_sql(session)
-    elif session.needs_no_server:
-        _run_without_server(session)
-    else:
-        _run_on_server(session)
+    try:
+        if environment.is_offline_mode():
+            _write_sql(session)
+        elif session.needs_no_server:
+            _run_without_server(session)
+        else:
+            _run_on_server(session)
+    except (psycopg.Error, DBAPIError) as error:
+        raise database.as_error(error) or error from error
 
 
 def _run_on_server(session: Session) -> None:
@@ -107,6 +110,9 @@ def _run_on_server(session: Session) -> None:
     given: Engine | Connection | None = attributes.get("connection")
     url = given.engine.url if given is not None else attributes.get("url")
     url = url or target.database_url(session.settings, session.show_progress)
+    if session.compares:
+        with database.connect(url, session.settings, application="homeops-db alembic") as reader:
+            mark.refuse_other_environment(reader, session.settings.environment, what="comparing models")
     held = _lock(session, url) if session.changes_database else nullcontext(None)
     with held as migration_lock, _connection(session, given, url, migration_lock) as connection:
         _migrate(session, connection, migration_lock)
@@ -130,7 +136,7 @@ def _lock(session: Session, url: URL) -> Iterator[MigrationLock]:
     if outer is not None:
         yield outer
         return
-    reason = f"alembic to {session.asked.get('destination_rev', 'ensure_version')}"
+    reason = f"alembic to {', '.join(_as_list(session.asked.get('destination_rev'))) or 'make its table'}"
     with lock.held(url, session.settings, reason=reason) as migration_lock:
         yield migration_lock
 

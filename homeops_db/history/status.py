@@ -12,7 +12,7 @@ from homeops_db.history import ledger, lock
 from homeops_db.history.ledger import Event, VersionRow
 from homeops_db.history.lock import Holder
 from homeops_db.history.scripts import Revision
-from homeops_db.naming import EXTENSIONS, GROUPS
+from homeops_db.naming import EXTENSIONS, GROUPS, SCHEMAS
 
 LAST_RUNS: Final = 5
 
@@ -73,15 +73,17 @@ def read(connection: Connection, revisions: Sequence[Revision]) -> Status:
     current = ledger.current(connection)
     rows = ledger.versions(connection) if ready else []
     standing = ledger.lineage(revisions, current)
+    on_disk = {revision.version for revision in revisions}
     installed = server.extensions(connection, EXTENSIONS)
-    roles = server.existing_roles(connection, GROUPS)
+    roles = server.roles_with_usage(connection, GROUPS, SCHEMAS[0])
     return Status(
         server=server.server(connection),
         current=current,
         head=revisions[-1].version if revisions else None,
         pending=[revision for revision in revisions if revision.version not in standing],
         drift=list(_drift(revisions, rows, standing, current)) if ready or current else [],
-        failed=[row for row in rows if row.status == "failed"],
+        # A failed revision that was given another version, or was given up, is history.
+        failed=[row for row in rows if row.status == "failed" and row.version in on_disk],
         extensions={name: installed[name].installed if name in installed else None for name in EXTENSIONS},
         timescaledb=server.timescaledb_license(connection),
         missing_roles=tuple(name for name in GROUPS if name not in roles),

@@ -19,7 +19,6 @@ SERVER: Final = (
     f"postgresql-client-{MAJOR}",
     f"postgresql-{MAJOR}-timescaledb",
     f"postgresql-{MAJOR}-pgvector",
-    f"postgresql-{MAJOR}-pgtap",
     "pgbouncer",
 )
 LIBRARIES: Final = (

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from homeops_db import database
 from homeops_db.catalog import server
-from homeops_db.history import lock, scripts
+from homeops_db.history import lock, mark, scripts
 from homeops_db.history.lock import MigrationLock
 from homeops_db.seeding import bulk, files, policy, script
 from homeops_db.seeding.failure import failure, server_reason
@@ -93,7 +93,7 @@ def seed(
         database.connect(url, settings, application=held.application) as connection,
     ):
         policy.refuse_other_version(connection, revisions)
-        policy.refuse_other_environment(connection, wanted)
+        mark.refuse_other_environment(connection, wanted, what=f"seeding it as {wanted}")
         # Statements that psycopg had prepared would be gone after the DISCARD between two files.
         connection.prepare_threshold = None
         run = _Run(connection, wanted, held)

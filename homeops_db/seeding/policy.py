@@ -1,9 +1,8 @@
-"""Which seeds may go where: decided by the settings, and by what the database says it is."""
+"""Which seeds may go where: decided by the settings, and by the version of the database."""
 
-from typing import Final, LiteralString
+from typing import Final
 
 from psycopg import Connection
-from psycopg.rows import scalar_row
 
 from homeops_db.errors import PolicyError, SeedError
 from homeops_db.history import ledger
@@ -12,11 +11,6 @@ from homeops_db.settings import Environment, Settings
 
 _DANGER: Final[dict[Environment, int]] = {"production": 0, "staging": 1, "development": 2}
 """What the seeds could do in the wrong place: those of development bring users with known passwords."""
-
-MARK: Final = "system.environment"
-"""The key of ``core.system_config`` that says what a database is; each environment's first seed sets it."""
-
-_MARKED: LiteralString = "select value #>> '{}' from core.system_config where key = %s"
 
 
 def chosen(settings: Settings, asked: Environment | None) -> Environment:
@@ -35,21 +29,6 @@ def chosen(settings: Settings, asked: Environment | None) -> Environment:
             "Nothing was changed. Run without --env for the environment's own seeds."
         )
     return wanted
-
-
-def refuse_other_environment(connection: Connection, environment: Environment) -> None:
-    """Refuse seeds of another environment than the one that the database runs as. Takes no lock.
-
-    Raises:
-        PolicyError: ``core.system_config`` says that the database is another environment.
-    """
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        marked = cursor.execute(_MARKED, (MARK,)).fetchone()
-    if marked not in (None, environment):
-        raise PolicyError(
-            f"This database runs as {marked} (core.system_config, {MARK}), so {environment} seeds "
-            "are refused. Nothing was changed. Check HOMEOPS_DATABASE_URL and HOMEOPS_ENVIRONMENT."
-        )
 
 
 def refuse_other_version(connection: Connection, revisions: list[Revision]) -> None:

@@ -1,15 +1,19 @@
 """The `alembic` command as its users type it."""
 
-import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
 from homeops_db.history import scripts
+from homeops_db.settings import PROJECT_ROOT
 from tests.fixtures.databases import libpq
 from tests.fixtures.projects import Checkout
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 def revisions(checkout: Checkout) -> list[Path]:
@@ -29,15 +33,19 @@ def revisions(checkout: Checkout) -> list[Path]:
 def test_revision_fills_sequence_version_and_change_without_a_server(
     checkout: Checkout, words: list[str], name: str, change: str
 ) -> None:
-    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     before = revisions(checkout)
-    checkout.run("alembic", *words, HOMEOPS_DATABASE_URL=nowhere)
+    checkout.run("alembic", *words, HOMEOPS_DATABASE_URL=NOWHERE)
     (path,) = set(revisions(checkout)) - set(before)
     assert path.stem == f"{len(before) + 1:03d}_{name}"
     found = scripts.read(path.parent)
     assert (found[-1].change, found[-1].down) == (change, found[-2].version)
     assert scripts.broken_laws(found) == []
-    ast.parse(path.read_text())
+    ruff = [sys.executable, "-m", "ruff"]
+    for check in (["check"], ["format", "--check"]):
+        subprocess.run(
+            [*ruff, *check, "--stdin-filename", f"alembic/versions/{path.name}", "-"],
+            input=path.read_text(), text=True, cwd=PROJECT_ROOT, check=True, capture_output=True,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -93,13 +101,13 @@ def test_reading_an_empty_database_changes_nothing(checkout: Checkout, empty_url
     assert checkout.run("alembic", "current", HOMEOPS_DATABASE_URL=url).stdout == ""
     ended = checkout.run("alembic", "check", HOMEOPS_DATABASE_URL=url, check=False)
     assert "not up to date" in ended.stdout + ended.stderr
-    assert (
-        checkout.run("homeops-db", "status", "--json", HOMEOPS_DATABASE_URL=url, check=False).returncode == 1
-    )
+    assert checkout.run("homeops-db", "status", HOMEOPS_DATABASE_URL=url, check=False).returncode == 1
+    with connect(empty_url) as connection:
+        assert connection.execute("select to_regnamespace('migrations')").fetchone() == (None,)
 
 
 def test_sql_mode_prints_sql_and_nothing_else_and_needs_no_server(checkout: Checkout) -> None:
-    ended = checkout.run("alembic", "upgrade", "head", "--sql")
+    ended = checkout.run("alembic", "upgrade", "head", "--sql", HOMEOPS_DATABASE_URL=NOWHERE)
     assert ended.stdout.startswith("SET ")
     assert "CREATE SCHEMA IF NOT EXISTS migrations" in ended.stdout
     assert ended.stdout.rstrip().endswith("COMMIT;")

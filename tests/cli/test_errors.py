@@ -1,14 +1,19 @@
 """Bad input: one clear line, the documented exit code, no traceback, no secret, nothing changed."""
 
+import os
+import signal
+
 import pytest
 from sqlalchemy.engine import URL
 
 from homeops_db import database
 from homeops_db.errors import DatabaseError
+from homeops_db.history import lock
 from homeops_db.localdb import server
 from homeops_db.settings import Settings, load
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout
+from tests.fixtures.waiting import until
 
 COMMANDS = [("alembic", "upgrade", "head"), ("homeops-db", "status"), ("homeops-db", "seed")]
 
@@ -78,16 +83,74 @@ def test_status_says_it_in_json_too(checkout: Checkout) -> None:
     assert '"error": "Cannot connect to' in ended.stdout
 
 
+COMMAND_WORDS = [
+    [],
+    ["status"],
+    ["seed"],
+    ["deploy"],
+    ["rollback"],
+    *(["local", name] for name in ("start", "stop", "status", "psql", "destroy")),
+]
+
+
+@pytest.mark.parametrize("words", COMMAND_WORDS, ids=" ".join)
+def test_every_help_has_an_example(checkout: Checkout, words: list[str]) -> None:
+    assert "Example: " in checkout.run("homeops-db", *words, "--help").stdout
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        ["--help"],
-        ["status", "--help"],
-        ["deploy", "--help"],
-        ["rollback", "--help"],
-        ["seed", "--help"],
-        ["local", "start", "--help"],
+        ("alembic", "current"),
+        ("alembic", "upgrade", "head"),
+        ("homeops-db", "status"),
+        ("homeops-db", "seed"),
+        ("homeops-db", "deploy", "--env", "development"),
+        ("homeops-db", "rollback", "--to", "base"),
     ],
+    ids=" ".join,
 )
-def test_every_help_has_an_example(checkout: Checkout, words: list[str]) -> None:
-    assert "Example" in checkout.run("homeops-db", *words).stdout
+def test_what_the_server_refuses_is_one_line_too(
+    checkout: Checkout, database_url: URL, words: tuple[str, ...]
+) -> None:
+    """A login of the application may see neither ledger nor version table."""
+    name = f"tests_member_{os.getpid()}"
+    with connect(database_url) as admin:
+        admin.execute(f"create role {name} login in role homeops_app")
+        try:
+            ended = checkout.run(
+                *words, check=False, HOMEOPS_DATABASE_URL=libpq(database_url.set(username=name))
+            )
+        finally:
+            admin.execute(f"drop role {name}")
+    assert ended.returncode == 2, ended.stderr
+    assert "permission denied" in ended.stderr.splitlines()[-1]
+    assert "42501" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_parameter_that_libpq_does_not_know(checkout: Checkout, database_url: URL) -> None:
+    url = libpq(database_url) + "&schema=public"
+    for words in COMMANDS:
+        refused(checkout, words, "schema", HOMEOPS_DATABASE_URL=url)
+
+
+@pytest.mark.parametrize("words", [("alembic", "upgrade", "head"), ("homeops-db", "seed")], ids=" ".join)
+def test_ctrl_c_ends_in_one_line(checkout: Checkout, database_url: URL, words: tuple[str, ...]) -> None:
+    with lock.held(database_url, Settings(), reason="the holder"):
+        waiting = checkout.start(*words, HOMEOPS_DATABASE_URL=libpq(database_url))
+        with connect(database_url) as watcher:
+            until(
+                lambda: (
+                    watcher.execute(
+                        "select count(*) > 1 from pg_stat_activity where datname = current_database()"
+                        " and application_name = 'homeops-db migration lock' and state = 'idle'"
+                    ).fetchone()
+                    == (True,)
+                )
+            )
+        waiting.send_signal(signal.SIGINT)
+        _, errors = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    assert errors.splitlines()[-1].startswith("Stopped.")
+    assert "Traceback" not in errors

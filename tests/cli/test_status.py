@@ -96,8 +96,20 @@ def test_the_holder_of_the_lock(checkout: Checkout, database_url: URL) -> None:
     assert found["lock"]["alive"] is True
 
 
-def test_missing_roles_are_told(checkout: Checkout, database_url: URL) -> None:
+def test_groups_without_their_privileges_are_told(checkout: Checkout, database_url: URL) -> None:
     assert status(checkout, database_url)[1]["missing_roles"] == []
+    with connect(database_url) as connection:
+        connection.execute("revoke usage on schema core from homeops_app")
+    assert status(checkout, database_url)[1]["missing_roles"] == ["homeops_app"]
+
+
+def test_a_failed_version_that_was_renumbered_is_history(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    path = add_revision("v7.0.0", 'op.execute("select 1/0")', change="major")
+    checkout.run("alembic", "upgrade", "head", check=False, HOMEOPS_DATABASE_URL=libpq(database_url))
+    path.unlink()
+    assert status(checkout, database_url)[0] == 0
 
 
 def test_piped_tables_are_plain_text(checkout: Checkout, database_url: URL) -> None:

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy.engine import URL
 
 from homeops_db.backup import dump
-from homeops_db.errors import BackupError
+from homeops_db.deploy import run
+from homeops_db.errors import BackupError, PreflightError
 from homeops_db.history import ledger, lock
-from homeops_db.localdb import server
+from homeops_db.localdb import machine, server
 from homeops_db.settings import Settings, load
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout
@@ -66,24 +67,37 @@ def test_a_backup_is_listed_summed_up_and_private(
     assert modes == {0o600}
 
 
-def test_a_backup_restores_what_was_there(
+def contents(url: URL) -> dict[str, str]:
+    """Sum up every row of our tables, and of the ledger."""
+    with connect(url) as connection:
+        names = connection.execute(
+            "select format('%I.%I', table_schema, table_name) from information_schema.tables"
+            " where table_schema in ('core', 'financial', 'media', 'smart_home', 'migrations') and table_type = 'BASE TABLE'"
+        ).fetchall()
+        sums = {
+            name: connection.execute(
+                f"select md5(string_agg(t::text, '|' order by t::text)) from {name} t"
+            ).fetchone()[0]
+            for (name,) in names
+        }
+    del sums["migrations.migration_locks"]  # the deploy held the lock while it took the backup
+    return sums
+
+
+def test_a_backup_restores_every_row(
     checkout: Checkout, database_url: URL, second_url: URL, bin_folder: Path
 ) -> None:
-    with connect(database_url) as connection:
-        connection.execute("insert into core.system_config (key, value, category) values ('a', '1', 'test')")
-    deploy(checkout, database_url)
-    (backup,) = backups(checkout)
+    checkout.run("homeops-db", "seed", HOMEOPS_DATABASE_URL=libpq(database_url))
+    checkout.run("homeops-db", "deploy", "--env", "development", HOMEOPS_DATABASE_URL=libpq(database_url))
     with connect(second_url) as connection:
         connection.execute("create extension timescaledb")
         connection.execute("select timescaledb_pre_restore()")
-    subprocess.run(
-        [bin_folder / "pg_restore", "--no-owner", "-d", libpq(second_url), backup / "data"], check=False, capture_output=True
-    )  # fmt: skip
+    restore = [bin_folder / "pg_restore", "-d", libpq(second_url), backups(checkout)[0] / "data"]
+    ended = subprocess.run(restore, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
     with connect(second_url) as connection:
-        found = connection.execute(
-            "select key, value from core.system_config where category = 'test'"
-        ).fetchall()
-    assert found == [("a", 1)]
+        connection.execute("select timescaledb_post_restore()")
+    assert contents(second_url) == contents(database_url)
 
 
 @pytest.mark.parametrize("victim", ["manifest.json", "data/toc.dat"])
@@ -185,6 +199,76 @@ def test_the_password_is_in_no_argument(tmp_path: Path, database_url: URL) -> No
     arguments, environment = seen.read_text().splitlines()
     assert "hunter2" not in arguments + str(caught.value)
     assert environment == "pw=hunter2"
+
+
+@pytest.mark.parametrize("to", ["heads", "+1", "head-1", "base", "v1", "v7.0"])
+def test_only_an_exact_version_or_head_is_deployed(checkout: Checkout, database_url: URL, to: str) -> None:
+    ended = deploy(checkout, database_url, "--to", to)
+    assert (ended.returncode, f"{to} is neither head nor a version" in ended.stderr) == (2, True)
+
+
+def test_a_version_that_lies_behind_is_not_deployed(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    add_revision("v7.0.0", change="major")
+    deploy(checkout, database_url)
+    ended = deploy(checkout, database_url, "--to", "v1.0.0")
+    assert ended.returncode == 2
+    assert "lies the other way" in ended.stderr.splitlines()[-1]
+    assert len(backups(checkout)) == 1
+
+
+def test_a_database_that_runs_as_another_environment_is_refused(
+    checkout: Checkout, database_url: URL
+) -> None:
+    with connect(database_url) as connection:
+        connection.execute(
+            "insert into core.system_config (key, value, category) values ('system.environment', '\"development\"', 'core')"
+        )
+    ended = deploy(checkout, database_url)
+    assert ended.returncode == 2
+    assert "runs as development" in ended.stderr.splitlines()[-1]
+    assert not (checkout.root / "backups").exists()
+
+
+def test_drift_is_found_before_anything_is_changed(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    path = next((checkout.root / "alembic" / "versions").glob("001_*.py"))
+    path.write_text(path.read_text().replace("financial", "finances"))
+    add_revision("v7.0.0", change="major")
+    ended = deploy(checkout, database_url)
+    assert ended.returncode == 5
+    assert "edited after it was applied" in ended.stderr.splitlines()[-1]
+    assert current(database_url) == "v1.0.0"
+    assert not (checkout.root / "backups").exists()
+
+
+def test_a_failed_deploy_says_where_the_backup_is_in_json_too(
+    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+) -> None:
+    add_revision("v7.0.0", 'op.execute("select 1/0")', change="major")
+    plain = deploy(checkout, database_url)
+    assert f"backup: {backups(checkout)[0]}" in plain.stderr
+    found = json.loads(deploy(checkout, database_url, "--json").stdout)
+    assert "division by zero" in found["error"]
+    assert Path(found["steps"][0]["result"]).is_dir()
+
+
+def test_without_pg_dump_there_is_no_deploy(
+    database_url: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "PATTERNS", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = Settings(environment="production", cache_folder=tmp_path)
+    with pytest.raises(BackupError, match="no pg_dump for this server"):
+        run.deploy(run.Deploy(settings, database_url, [], print))
+
+
+def test_a_rollback_that_is_not_what_was_agreed_to_is_refused(database_url: URL) -> None:
+    with pytest.raises(PreflightError, match="now take back v1"):
+        run.roll_back(Settings(), database_url, to="base", planned=["v7.0.0"], accept_data_loss=False)
+    assert current(database_url) == "v1.0.0"
 
 
 def rollback(checkout: Checkout, url: URL, *words: str) -> subprocess.CompletedProcess[str]:

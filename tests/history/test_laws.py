@@ -15,6 +15,7 @@ from pytest_alembic.tests import (
 from sqlalchemy.engine import URL, Engine
 
 from homeops_db import database
+from homeops_db.errors import RevisionFailedError
 from homeops_db.history import scripts
 from homeops_db.localdb import server
 from homeops_db.settings import PROJECT_ROOT, Settings, load
@@ -132,7 +133,7 @@ def test_without_timescaledb_its_tables_are_plain(empty_url: URL) -> None:
 def test_a_server_without_the_extensions_is_told_which_is_missing(stock15: URL) -> None:
     with connect(stock15) as connection:
         connection.execute("create database bare")
-    with pytest.raises(Exception, match="timescaledb"):
+    with pytest.raises(RevisionFailedError, match=r"timescaledb.*SQLSTATE 0A000"):
         command.upgrade(projects.alembic_config(Settings(database_url=stock15.set(database="bare"))), "head")
 
 

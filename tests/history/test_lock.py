@@ -1,9 +1,9 @@
 """The migration lock: one run at a time, freed by death, refused behind a pooler."""
 
+import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,16 +19,9 @@ from homeops_db.localdb import account, packages, server
 from homeops_db.settings import Settings, load
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout, Toy
+from tests.fixtures.waiting import until
 
 SOON = timedelta(seconds=0.2)
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something that another session does; the limit is a guard, not a measurement."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
 
 
 def one(connection: Connection, query: str) -> object:
@@ -141,6 +134,26 @@ def test_a_run_killed_in_a_long_statement_is_followed_at_once(
         )
         happened = [(e.version, e.event) for e in ledger.events(watcher, limit=4)][::-1]
     assert happened == [("v1.0.1", event) for event in ("started", "interrupted", "started", "finished")]
+
+
+def test_a_leftover_backend_that_may_not_be_ended_stops_the_next_run(any_url: URL) -> None:
+    with connect(any_url) as admin, lock.held(any_url, Settings(), reason="the dead one") as dead:
+        name = f"tests_other_{os.getpid()}"
+        admin.execute(f"create role {name} login")
+        admin.execute(f"grant create on database {any_url.database} to {name}")
+        admin.execute(f"grant usage on schema migrations to {name}")
+        admin.execute(f"grant select, insert, update, delete on all tables in schema migrations to {name}")
+        with connect(any_url, application_name=dead.application) as leftover:
+            admin.execute("select pg_terminate_backend(%s, 5000)", (dead.pid,))
+            with (
+                pytest.raises(
+                    LockError, match=rf"left backend {leftover.info.backend_pid} of role {any_url.username}"
+                ),
+                lock.held(any_url.set(username=name), Settings(), reason="the next"),
+            ):
+                pytest.fail("it went on beside a living backend")
+        admin.execute(f"drop owned by {name}")
+        admin.execute(f"drop role {name}")
 
 
 def test_two_upgrades_started_together_apply_every_revision_once(

@@ -2,6 +2,7 @@
 
 import pytest
 from alembic import command
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.engine import URL
 
 from homeops_db.errors import PolicyError, RevisionFailedError, TargetError
@@ -132,7 +133,7 @@ def test_events_are_append_only(toy: Toy, any_url: URL) -> None:
     command.upgrade(toy.config(any_url), "head")
     with connect(any_url) as connection:
         for statement in ("update {} set event = 'failed'", "delete from {}", "truncate {}"):
-            with pytest.raises(Exception, match="append-only"):
+            with pytest.raises(InsufficientPrivilege, match="append-only"):
                 connection.execute(statement.format("migrations.schema_events"))
 
 

@@ -66,7 +66,7 @@ def test_a_database_of_another_environment_is_refused(
         connection.execute("delete from core.system_config")
         connection.execute(mark(environment).encode())
         before = content(connection)
-        told = f"This database runs as {environment} .*development seeds are refused"
+        told = f"This database runs as {environment} .*seeding it as development is refused"
         with pytest.raises(PolicyError, match=told):
             load.seed(database_url, settings, folder=seeds.folder)
         assert content(connection) == before

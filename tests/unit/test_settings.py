@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from homeops_db.errors import SettingsError
-from homeops_db.settings import Settings, load, masked
+from homeops_db.settings import Settings, load
+from homeops_db.urls import masked
 
 NO_FILE = Path("/nonexistent/.env")
 
@@ -38,6 +39,10 @@ def test_every_spelling_of_a_postgresql_url_means_psycopg(scheme: str) -> None:
         ("HOMEOPS_ENVIRONMENT", "prod", "development, staging or production"),
         ("HOMEOPS_LOCK_TIMEOUT", "5", "duration with its unit"),
         ("HOMEOPS_STATEMENT_TIMEOUT", "-1s", "duration with its unit"),
+        ("HOMEOPS_LOCK_TIMEOUT", "1000h", "up to 24 days"),
+        ("HOMEOPS_LOCK_TIMEOUT", "9" * 20 + "h", "up to 24 days"),
+        ("HOMEOPS_CONNECT_TIMEOUT", "0", "duration with its unit"),
+        ("HOMEOPS_BACKUP_FOLDER", "~nobody-here/x", "a folder"),
         ("HOMEOPS_TIMESCALEDB", "maybe", "on or off"),
     ],
 )
@@ -62,10 +67,15 @@ def test_durations(text: str, seconds: float) -> None:
     assert read(HOMEOPS_LOCK_TIMEOUT=text).lock_timeout == timedelta(seconds=seconds)
 
 
-def test_a_misspelt_variable_is_refused_and_a_strangers_is_not() -> None:
-    with pytest.raises(SettingsError, match="did you mean HOMEOPS_ENVIRONMENT"):
+@pytest.mark.parametrize("name", ["ENV", "ENVIROMENT", "DB_URL", "BACKUP_DIR", "WEB_PORT"])
+def test_an_unknown_variable_never_passes_for_a_default(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^HOMEOPS_{name} is no setting of HomeOps DB"):
+        read(**{f"HOMEOPS_{name}": "production"})
+
+
+def test_a_near_name_is_proposed() -> None:
+    with pytest.raises(SettingsError, match=r"Did you mean HOMEOPS_ENVIRONMENT\?"):
         read(HOMEOPS_ENVIROMENT="production")
-    assert read(HOMEOPS_WEB_PORT="8080") == Settings()
 
 
 def test_dotenv_is_read_and_the_process_wins(tmp_path: Path) -> None:
