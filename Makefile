@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-migrate: $(VENV)/.installed ## Bring the development database to the head, seed it, show it
+migrate: $(VENV)/.installed ## Bring the database of the environment (development if unset) to the head, seed it, show it
 	@$(BIN)/alembic upgrade head
 	@$(BIN)/homeops-db seed
 	@$(BIN)/homeops-db status

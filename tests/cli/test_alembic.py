@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from homeops_db.history import scripts
 from homeops_db.settings import PROJECT_ROOT
-from tests.fixtures.databases import libpq
+from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
