@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from homeops_db.errors import LocalServerError
-from homeops_db.localdb import machine, mirror, recipe
+from homeops_db.localdb import machine, recipe
 from homeops_db.localdb.folders import cache_folder
 from homeops_db.localdb.installation import PROGRAMS, inspect
 from homeops_db.localdb.packages import STAMP, cached, find_or_fetch, tree_of
@@ -146,7 +146,7 @@ needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt-g
 @needs_apt
 def test_archive_that_does_not_answer(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = shutil.which("apt-get")
-    answer = "echo http://127.0.0.1:9/debian/ bookworm main"
+    answer = "echo http://127.0.0.1:9/archive/ bookworm main"
     script(
         tmp_path / "apt-get", f'[ "$1" = indextargets ] && {answer} || exec {real} "$@" -o Acquire::Retries=0'
     )
@@ -155,52 +155,6 @@ def test_archive_that_does_not_answer(folder: Path, tmp_path: Path, monkeypatch:
     assert "apt-get update failed: " in refusal(empty_cache(folder))
     with pytest.raises(LocalServerError):  # and what the failed download left is no download
         find_or_fetch(empty_cache(folder))
-
-
-SOURCES = """\
-Types: deb
-URIs: http://third.example/debian
-Suites: bookworm-extras
-Components: main
-
-Types: deb deb-src
-URIs: http://first.example/debian http://second.example/debian
-Suites: bookworm bookworm-updates
-Components: main contrib
-
-Types: deb
-URIs: http://first.example/debian-security
-Suites: bookworm-security
-Components: main
-"""
-LIST = """\
-# deb http://commented.example/debian bookworm main
-deb [arch=amd64,arm64] http://listed.example/debian trixie main non-free
-deb http://vendor.example/debian trixie stable
-"""
-
-
-@needs_apt
-def test_debian_archives_are_found_in_both_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sources.list").write_text(LIST)
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "debian.sources").write_text(SOURCES)
-    (tmp_path / "apt.conf").write_text(
-        f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "{tmp_path}/parts";\n'
-    )
-    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    names = ("listed", "first", "second")
-    assert mirror.archives() == [f"http://{name}.example/debian/" for name in names]
-
-
-@needs_apt
-def test_machine_without_a_debian_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "apt.conf").write_text(
-        'Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "/dev/null";\n'
-    )
-    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    with pytest.raises(LocalServerError, match="apt sources name no Debian archive"):
-        mirror.archives()
 
 
 @pytest.fixture
