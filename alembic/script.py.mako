@@ -1,4 +1,4 @@
-"""${message[:1].upper()}${message[1:]}.
+"""${described(message)}.
 
 Revision: ${up_revision}, follows ${down_revision or "base"}, ${create_date.date()}
 
@@ -11,6 +11,12 @@ Before you commit (docs/writing-revisions.md says why):
 """
 <%!
 from homeops_db.history.versions import change_between
+
+
+def described(message):
+    """One line that can stand in a docstring, whatever the message holds."""
+    line = " ".join(message.split()).rstrip(".").replace("\\", "/").replace('"', "'")
+    return line[:1].upper() + line[1:]
 
 
 def quoted(value):

@@ -4,6 +4,7 @@ Timeouts and names travel in the connect options, never as a SET on an open conn
 before ``context.configure()`` opens a transaction, and Alembic then rolls the whole upgrade back.
 """
 
+import math
 from datetime import timedelta
 from typing import Any, Final
 
@@ -31,7 +32,12 @@ def options(settings: Settings) -> str:
         "lock_timeout": _milliseconds(settings.lock_timeout),
         "statement_timeout": _milliseconds(settings.statement_timeout),
         "client_connection_check_interval": 1000,
-        "datestyle": "ISO",  # whatever the database says: psycopg reads no other
+        # Whatever the database or the role says: psycopg reads this style alone, revisions name their
+        # schemas, and a revision may think for a while between two statements.
+        "datestyle": "ISO",
+        "search_path": "public",
+        "idle_in_transaction_session_timeout": 0,
+        "idle_session_timeout": 0,
         "homeops.timescaledb": "on" if settings.timescaledb else "off",
     }
     return " ".join(f"-c {name}={value}" for name, value in given.items())
@@ -116,6 +122,7 @@ def _connect_options(url: URL, settings: Settings, application: str) -> dict[str
     return {
         "connect_timeout": max(1, round(settings.connect_timeout.total_seconds())),
         "application_name": application,
+        "client_encoding": "UTF8",
         "options": f"{url.query.get('options', '')} {options(settings)}".strip(),
     }
 
@@ -131,4 +138,4 @@ def _refuse_old_server(url: URL, connection: psycopg.Connection) -> None:
 
 
 def _milliseconds(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)
+    return math.ceil(duration.total_seconds() * 1000)  # rounded down, 0.4 ms would be without end

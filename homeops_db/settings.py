@@ -95,9 +95,14 @@ class Settings:
 _TIMEOUT: Final = (_duration, "a duration with its unit, up to 24 days, like 500ms or 4s; 0 is without end")
 _FOLDER: Final = (_folder, "a folder")
 
+_URL: Final = (
+    urls.parse,
+    "a PostgreSQL URL like postgresql://user:password@host:5432/database (%40 for an @ in a password)",
+)
+
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     "environment": (_environment, "development, staging or production"),
-    "database_url": (urls.parse, "a PostgreSQL URL like postgresql://user:password@host:5432/database"),
+    "database_url": _URL,
     "connect_timeout": (_wait, "a duration with its unit, like 5s"),
     "lock_timeout": _TIMEOUT,
     "statement_timeout": _TIMEOUT,
@@ -128,7 +133,7 @@ def load(
             accepted, and never repeats a value: it may hold a password.
     """
     environ = os.environ if environ is None else environ
-    values = {**dotenv_values(dotenv), **environ}
+    values = {**_dotenv(dotenv), **environ}
     known = {PREFIX + name.upper(): name for name in _READERS}
     _refuse_unknown(values, known)
     if environment is not None:
@@ -143,6 +148,13 @@ def load(
             except (ValueError, KeyError, OverflowError, RuntimeError, ArgumentError):
                 raise SettingsError(f"{variable} is malformed: it must be {accepts}.") from None
     return Settings(**read)
+
+
+def _dotenv(path: Path) -> Mapping[str, str | None]:
+    try:
+        return dotenv_values(path, interpolate=False)  # a password may hold a ${
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} isn't UTF-8. Nothing was changed. Write it anew.") from None
 
 
 def _refuse_contradiction(asked: str, set_to: str) -> None:

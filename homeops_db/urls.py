@@ -15,7 +15,8 @@ def parse(text: str) -> URL:
         sqlalchemy.exc.ArgumentError: It is no URL.
     """
     url = make_url(text)
-    if url.drivername not in _POSTGRESQL or not url.database:
+    # An @ in the host is the rest of a password whose own @ was not written as %40.
+    if url.drivername not in _POSTGRESQL or not url.database or "@" in (url.host or ""):
         raise ValueError
     return url.set(drivername="postgresql+psycopg")
 

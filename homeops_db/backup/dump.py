@@ -5,6 +5,7 @@ A backup counts as one when its folder has its final name: until then it is call
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 from dataclasses import asdict, dataclass
@@ -20,7 +21,9 @@ from homeops_db.urls import masked
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_SUM: Final = "manifest.json.sha256"
+PARTIAL: Final = ".partial"
 _JOBS: Final = 2
+_LOCK_WAIT: Final = "60s"
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,14 @@ class Manifest:
     files: dict[str, dict[str, Any]]
 
 
-def create(url: URL, folder: Path, *, bin_folder: Path, server_version: str, version: str | None) -> Path:
+def create(
+    url: URL, folder: Path, *, bin_folder: Path, server_version: str, version: str | None, application: str
+) -> Path:
     """Back up a database into a new folder, and check it with ``pg_restore --list``.
 
-    pg_dump holds ACCESS SHARE on every table until it ends: reads and writes go on, DDL waits.
+    pg_dump holds ACCESS SHARE on every table until it ends: reads and writes go on, DDL waits. It waits
+    a minute at most for its own locks. What a killed backup of the same database left is removed: only
+    the holder of the migration lock may call this.
 
     Args:
         url: The database.
@@ -48,6 +55,8 @@ def create(url: URL, folder: Path, *, bin_folder: Path, server_version: str, ver
         bin_folder: Where pg_dump and pg_restore are; not older than the server.
         server_version: The server's own version, for the manifest.
         version: The schema's version, for the name and the manifest.
+        application: The application_name of pg_dump's connections, by which the next run ends them
+            should this one die.
 
     Returns:
         The backup's folder. It is never an existing one.
@@ -57,14 +66,25 @@ def create(url: URL, folder: Path, *, bin_folder: Path, server_version: str, ver
             is removed.
     """
     taken_at = datetime.now(UTC)
-    final = folder / f"{url.database}-{version or 'empty'}-{taken_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    partial = final.with_name(final.name + ".partial")
+    prefix = _prefix(url)
+    final = folder / f"{prefix}{version or 'empty'}-{taken_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    partial = final.with_name(final.name + PARTIAL)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in folder.glob(f"{prefix}*{PARTIAL}"):
+            shutil.rmtree(left)
         partial.mkdir(mode=0o700)
         data = partial / "data"
         tools.run(
-            bin_folder / "pg_dump", ["--format=directory", f"--jobs={_JOBS}", f"--file={data}"], url=url
+            bin_folder / "pg_dump",
+            [
+                "--format=directory",
+                f"--jobs={_JOBS}",
+                f"--lock-wait-timeout={_LOCK_WAIT}",
+                f"--file={data}",
+            ],
+            url=url,
+            application=application,
         )
         manifest = Manifest(
             database=url.database or "",
@@ -112,6 +132,11 @@ def verify(backup: Path, *, bin_folder: Path) -> Manifest:
             f"pg_restore lists other entries in {backup} than when it was taken. Use another backup."
         )
     return manifest
+
+
+def _prefix(url: URL) -> str:
+    """Begin a folder's name with the database's, without what could lead out of the folder."""
+    return re.sub(r"[^\w.-]", "_", url.database or "").lstrip(".") + "-"
 
 
 def _entries(data: Path, bin_folder: Path) -> int:

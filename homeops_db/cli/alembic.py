@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from alembic.config import CommandFunction, CommandLine, Config
 
-from homeops_db.cli import INTERRUPTED, STOPPED
+from homeops_db.cli import INTERRUPTED, STOPPED, stop_on_sigterm
 
 
 class HomeOpsCommandLine(CommandLine):
@@ -32,6 +32,7 @@ class HomeOpsCommandLine(CommandLine):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run Alembic's command line."""
+    stop_on_sigterm()
     try:
         HomeOpsCommandLine(prog="alembic").main(argv)
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from homeops_db.cli import INTERRUPTED, STOPPED, deploy, local, rollback, seed, status
+from homeops_db.cli import INTERRUPTED, STOPPED, deploy, local, rollback, seed, status, stop_on_sigterm
 from homeops_db.cli.ending import as_ours
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("rollback")(rollback.rollback)
 
 def main() -> None:
     """Run the command line; an error of ours is one line on stderr and its own exit code."""
+    stop_on_sigterm()
     try:
         app()
     except SystemExit as ended:

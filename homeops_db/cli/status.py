@@ -46,7 +46,7 @@ def _as_json(found: "Status", environment: str) -> dict[str, Any]:
         "head": found.head,
         "pending": [revision.version for revision in found.pending],
         "drift": [{"version": drift.version, "reason": drift.reason} for drift in found.drift],
-        "failed": [row.version for row in found.failed],
+        "failed": found.failed,
         "extensions": found.extensions,
         "timescaledb": found.timescaledb,
         "missing_roles": found.missing_roles,
@@ -85,10 +85,8 @@ def _tables(found: "Status", environment: str) -> list[object]:
 def _lines(found: "Status", environment: str) -> list[tuple[str, object]]:
     from rich.text import Text
 
-    from homeops_db.cli.console import moment
-
     here = found.server
-    failed = "\n".join(f"{row.version} at {moment(row.applied_at)}" for row in found.failed)
+    failed = ", ".join(found.failed)
     drift = "\n".join(map(str, found.drift))
     lines: list[tuple[str, object]] = [
         ("environment", environment),

@@ -81,7 +81,7 @@ def deploy(run: Deploy, *, to: str = "head", progress: Progress = silent) -> Non
         _preflight(run, held.connection, before, to, revisions)
         pending = _up_to(before.pending, to)
         expected = pending[-1].version if pending else before.current
-        run.step("backup", lambda: _take_backup(run, before, bin_folder))
+        run.step("backup", lambda: _take_backup(run, held, before, bin_folder))
         for revision in pending:
             run.step(f"apply {revision.version}", partial(_apply, run, held, revision))
         run.step("validate", lambda: _validate(held.connection, revisions, expected))
@@ -94,8 +94,11 @@ def to_take_back(connection: Connection, to: str) -> list[str]:
         TargetError: ``to`` isn't an exact version on disk, or base.
     """
     revisions = scripts.read()
+    versions = [revision.version for revision in revisions]
     _refuse_inexact(to, "base", revisions)
-    pending = {revision.version for revision in status.read(connection, revisions).pending}
+    found = status.read(connection, revisions)
+    target.refuse_unknown_head(found.current, versions)
+    pending = {revision.version for revision in found.pending}
     standing = [revision.version for revision in revisions if revision.version not in pending]
     if to == "base":
         return standing[::-1]
@@ -163,13 +166,14 @@ def _preflight(
         target.refuse_unreached(to, before.current, [revision.version for revision in revisions])
 
 
-def _take_backup(run: Deploy, before: Status, bin_folder: Path) -> str:
+def _take_backup(run: Deploy, held: MigrationLock, before: Status, bin_folder: Path) -> str:
     backup = dump.create(
         run.url,
         run.settings.backup_folder,
         bin_folder=bin_folder,
         server_version=before.server.version,
         version=before.current,
+        application=held.application,
     )
     dump.verify(backup, bin_folder=bin_folder)
     return str(backup)

@@ -1,5 +1,6 @@
 """What env.py passes to Alembic: which schemas, what each step leaves in the ledger, how a file is named."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Recorder:
                 if not step.info.is_stamp:
                     self._begin(step)
                 yield step
+                if self.current is not None:
+                    _refuse_open_transaction(context)
                 self.current = None
 
         return watched
@@ -169,16 +172,39 @@ def name_revision(context: MigrationContext, _: object, directives: list[Migrati
     assert environment is not None
     assert script is not None
     (directive,) = directives
-    if not directive.message:
+    arguments = context.opts["revision_context"].command_args
+    head = script.get_current_head()
+    _refuse_branch(arguments, head)
+    if not re.search(r"\w", directive.message or ""):
         raise VersionError(
             'The revision has no message. Nothing was written. Give one: alembic revision -m "add ..."'
         )
     asked = environment.get_x_argument(as_dictionary=True)
-    head = script.get_current_head()
-    rev_id = context.opts["revision_context"].command_args["rev_id"]
+    rev_id = arguments["rev_id"]
     directive.rev_id = versions.following(head, version=asked.get("version", rev_id), bump=asked.get("bump"))
     sequence = 1 + sum(1 for _ in script.walk_revisions())
     script.file_template = f"{sequence:03d}_%(rev)s_%(slug)s"
+
+
+def _refuse_open_transaction(context: MigrationContext) -> None:
+    """A revision that commits by itself leaves half of Alembic's own transaction uncommitted."""
+    if not context.as_sql and context.connection is not None and context.connection.in_transaction():
+        context.connection.rollback()  # its locks would keep the failure from being written down
+        raise PolicyError(
+            "A revision must not commit or begin by itself: what it did after that is rolled back. Use "
+            "`with op.get_context().autocommit_block():` for what can't run in a transaction."
+        )
+
+
+def _refuse_branch(arguments: Mapping[str, Any], head: str | None) -> None:
+    asked = [name for name in ("splice", "branch_label", "depends_on") if arguments[name]]
+    if arguments["head"] not in {None, "head", head}:
+        asked.append("head")
+    if asked:
+        raise VersionError(
+            f"The history is one line, and --{asked[0].replace('_', '-')} would make another. Nothing was "
+            f"written. Leave it out: a new revision follows the head, {head or 'base'}."
+        )
 
 
 def _execute(ctx: MigrationContext, sql: str, **values: object) -> None:

@@ -162,11 +162,21 @@ def ensure(connection: Connection) -> None:
 
 
 def current(connection: Connection) -> str | None:
-    """Read the version that stands, from Alembic's own table; None in an empty database."""
+    """Read the version that stands, from Alembic's own table; None in an empty database.
+
+    Raises:
+        DatabaseError: The table was changed by hand and names several.
+    """
     if not relations.exists(connection, f"{LEDGER_SCHEMA}.alembic_version"):
         return None
     with connection.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(_HEAD).fetchone()
+        heads: list[str] = cursor.execute(_HEAD).fetchall()
+    if len(heads) > 1:
+        raise DatabaseError(
+            f"migrations.alembic_version names {', '.join(sorted(heads))}, and the history is one line. "
+            "Nothing was changed. Find out which stands, then run: alembic stamp --purge VERSION"
+        )
+    return heads[0] if heads else None
 
 
 def versions(connection: Connection) -> list[VersionRow]:
@@ -179,6 +189,12 @@ def events(connection: Connection, *, limit: int, ended: bool = False) -> list[E
     """Read the newest events, newest first; ``ended`` leaves the starts out."""
     with connection.cursor(row_factory=class_row(Event)) as cursor:
         return cursor.execute(_EVENTS, {"limit": limit, "ended": ended}).fetchall()
+
+
+def unfinished(connection: Connection) -> list[str]:
+    """Name the versions whose last event is a start: a run is at work on them, or died."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(_UNFINISHED).fetchall()
 
 
 def record_event(

@@ -17,7 +17,7 @@ from typing import Final, LiteralString
 
 import psycopg
 from psycopg import Connection
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from psycopg.rows import class_row
 from sqlalchemy.engine import URL
 
@@ -120,6 +120,8 @@ class MigrationLock:
         while not self._stop.wait(HEARTBEAT.total_seconds()):
             try:
                 self.connection.execute(_BEAT, (self.run_id,))
+            except (LockNotAvailable, QueryCanceled):
+                continue  # somebody has the row: the heartbeat is for show, the lock is elsewhere
             except psycopg.Error as error:
                 self._lost = str(error).splitlines()[0]
                 return

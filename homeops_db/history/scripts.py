@@ -100,10 +100,12 @@ def _written(node: object) -> Iterator[str]:
     elif isinstance(node, list):
         yield "["
         for item in node:
-            yield from _written(item)
+            # Some versions of Python put empty texts between the parts of an f-string.
+            if not (isinstance(item, ast.Constant) and item.value == ""):
+                yield from _written(item)
         yield "]"
     else:
-        yield repr(node)
+        yield ascii(node)  # repr() would follow the version's Unicode tables
 
 
 def _read_one(path: Path) -> Revision:

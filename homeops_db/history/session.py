@@ -86,8 +86,7 @@ def run(environment: EnvironmentContext, show_progress: target.ShowProgress | No
         environment, settings, {revision.version: revision for revision in revisions}, show_progress
     )
     for name in ("starting_rev", "destination_rev"):
-        for part in _as_list(session.asked.get(name)):
-            target.refuse_inexact(part, list(session.revisions))
+        target.refuse_inexact(_as_list(session.asked.get(name)), list(session.revisions))
     try:
         if environment.is_offline_mode():
             _write_sql(session)
@@ -155,7 +154,7 @@ def _migrate(session: Session, connection: Connection, migration_lock: Migration
     ledger.reconcile(migration_lock.connection, line, run_id=migration_lock.run_id)
     try:
         _run(session)
-    except Exception as error:
+    except BaseException as error:
         _raise_failure(recorder, migration_lock, error)
     ledger.reconcile(migration_lock.connection, line, run_id=migration_lock.run_id)
     for destination in _as_list(session.asked.get("destination_rev")):
@@ -164,7 +163,7 @@ def _migrate(session: Session, connection: Connection, migration_lock: Migration
         )
 
 
-def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, error: Exception) -> NoReturn:
+def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, error: BaseException) -> NoReturn:
     detail = _detail(error)
     revision = recorder.current_revision
     try:
@@ -174,15 +173,15 @@ def _raise_failure(recorder: hooks.Recorder, migration_lock: MigrationLock, erro
     except psycopg.OperationalError:
         # Nobody is there to write it down: the next run finds a start without an end, and does.
         outcome = "the server can't be asked where that leaves it"
-    if revision is None or isinstance(error, HomeOpsError):
+    if revision is None or isinstance(error, HomeOpsError | KeyboardInterrupt):
         raise error
     raise RevisionFailedError(
-        f"{revision.version} failed: {detail}. Its transaction was rolled back; {outcome}. "
+        f"{revision.version} failed: {detail}. What it had not committed was rolled back; {outcome}. "
         f"Mend {revision.file} if it is to blame, then run the same command again."
     ) from error
 
 
-def _detail(error: Exception) -> str:
+def _detail(error: BaseException) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     sqlstate = getattr(cause, "sqlstate", None)
     primary = getattr(getattr(cause, "diag", None), "message_primary", None)

@@ -39,7 +39,7 @@ class Status:
     head: str | None
     pending: list[Revision]
     drift: list[Drift]
-    failed: list[VersionRow]
+    failed: list[str]
     extensions: dict[str, str | None]
     timescaledb: str | None
     missing_roles: tuple[str, ...]
@@ -73,7 +73,7 @@ def read(connection: Connection, revisions: Sequence[Revision]) -> Status:
     current = ledger.current(connection)
     rows = ledger.versions(connection) if ready else []
     standing = ledger.lineage(revisions, current)
-    on_disk = {revision.version for revision in revisions}
+    holder = lock.holder(connection)
     installed = server.extensions(connection, EXTENSIONS)
     roles = server.roles_with_usage(connection, GROUPS, SCHEMAS[0])
     return Status(
@@ -82,14 +82,24 @@ def read(connection: Connection, revisions: Sequence[Revision]) -> Status:
         head=revisions[-1].version if revisions else None,
         pending=[revision for revision in revisions if revision.version not in standing],
         drift=list(_drift(revisions, rows, standing, current)) if ready or current else [],
-        # A failed revision that was given another version, or was given up, is history.
-        failed=[row for row in rows if row.status == "failed" and row.version in on_disk],
+        failed=list(_failed(connection, rows, revisions, holder)) if ready else [],
         extensions={name: installed[name].installed if name in installed else None for name in EXTENSIONS},
         timescaledb=server.timescaledb_license(connection),
         missing_roles=tuple(name for name in GROUPS if name not in roles),
-        lock=lock.holder(connection),
+        lock=holder,
         runs=ledger.events(connection, limit=LAST_RUNS, ended=True) if ready else [],
     )
+
+
+def _failed(
+    connection: Connection, rows: Sequence[VersionRow], revisions: Sequence[Revision], holder: Holder | None
+) -> Iterator[str]:
+    """Name what failed, and what died without a word: started, not ended, and nobody holds the lock."""
+    failed = {row.version for row in rows if row.status == "failed"}
+    if holder is None or not holder.alive:
+        failed.update(ledger.unfinished(connection))
+    # A failed revision that was given another version, or was given up, is history.
+    yield from (revision.version for revision in revisions if revision.version in failed)
 
 
 def _drift(

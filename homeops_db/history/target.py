@@ -38,17 +38,22 @@ def database_url(settings: Settings, show_progress: ShowProgress | None = None) 
         return server.ensure_running(settings, progress).url
 
 
-def refuse_inexact(target: str, versions: Sequence[str]) -> None:
+def refuse_inexact(targets: Sequence[str], versions: Sequence[str]) -> None:
     """Refuse a revision that isn't there: Alembic would take ``v1.1.1`` for ``v1.1.10``.
 
     Args:
-        target: What the user typed: a version, head, base, +1, v1.1.0-1 or a range of two for --sql.
+        targets: What the user typed: a version, head, base, +1, head-1 or a range of two for --sql.
         versions: All versions on disk.
 
     Raises:
-        TargetError: The target names a version that doesn't exist.
+        TargetError: A target names a version that doesn't exist, or there are several.
     """
-    for part in target.split(":"):
+    if len(targets) > 1:
+        raise TargetError(
+            f"The history is one line, and {' '.join(targets)} are several places on it. Nothing was "
+            "changed. Name one."
+        )
+    for part in (part for target in targets for part in target.split(":")):
         name = re.sub(r"[+-]\d+$", "", part)
         if name and name not in _SYMBOLIC and name not in versions:
             known = ", ".join(versions[-5:]) or "none"

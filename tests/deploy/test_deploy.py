@@ -147,7 +147,14 @@ def test_without_a_backup_nothing_is_changed(checkout: Checkout, empty_url: URL)
 
 def test_no_partial_backup_stays(checkout: Checkout, database_url: URL, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="pg_dump"):
-        dump.create(database_url, tmp_path / "b", bin_folder=tmp_path, server_version="17", version="v1.0.0")
+        dump.create(
+            database_url,
+            tmp_path / "b",
+            bin_folder=tmp_path,
+            server_version="17",
+            version="v1.0.0",
+            application="tests",
+        )
     assert list((tmp_path / "b").iterdir()) == []
 
 
@@ -195,6 +202,7 @@ def test_the_password_is_in_no_argument(tmp_path: Path, database_url: URL) -> No
             bin_folder=tmp_path,
             server_version="17",
             version=None,
+            application="tests",
         )
     arguments, environment = seen.read_text().splitlines()
     assert "hunter2" not in arguments + str(caught.value)
