@@ -69,6 +69,35 @@ def test_a_bad_version_is_refused_before_a_file_is_written(
     assert revisions(checkout) == before
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        'a """quoted""" thing',
+        "back\\slash C:\\temp",
+        "100 % ${x} <%y%>",
+        "zwei\nZeilen",
+        "ünïcode",
+        "x" * 300,
+    ],
+)
+def test_any_message_makes_a_revision_that_can_be_read(checkout: Checkout, message: str) -> None:
+    checkout.run("alembic", "revision", "-m", message, HOMEOPS_DATABASE_URL=NOWHERE)
+    found = scripts.read(checkout.root / "alembic" / "versions")
+    assert scripts.broken_laws(found) == []
+    compile(found[-1].path.read_text(), "revision", "exec")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["-m", "!!!"], ["-m", "x", "--splice", "--head", "base"], ["-m", "x", "--branch-label", "b"], []],
+)
+def test_what_would_break_the_line_is_refused(checkout: Checkout, words: list[str]) -> None:
+    before = revisions(checkout)
+    ended = checkout.run("alembic", "revision", *words, check=False, HOMEOPS_DATABASE_URL=NOWHERE)
+    assert (ended.returncode, revisions(checkout)) == (2, before)
+    assert "Nothing was written" in ended.stderr.splitlines()[-1]
+
+
 def test_autogenerate_writes_what_the_models_have_more(checkout: Checkout, database_url: URL) -> None:
     model = checkout.root / "homeops_db" / "models" / "media.py"
     model.write_text(

@@ -135,8 +135,22 @@ def test_a_parameter_that_libpq_does_not_know(checkout: Checkout, database_url: 
         refused(checkout, words, "schema", HOMEOPS_DATABASE_URL=url)
 
 
+def test_libpqs_own_variables_change_nothing(checkout: Checkout, database_url: URL) -> None:
+    hostile = {
+        "PGCLIENTENCODING": "SQL_ASCII",
+        "PGHOST": "nowhere.invalid",
+        "PGUSER": "nobody",
+        "PGOPTIONS": "-c search_path=",
+    }
+    for words in (("alembic", "current"), ("homeops-db", "status")):
+        checkout.run(*words, HOMEOPS_DATABASE_URL=libpq(database_url), **hostile)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("words", [("alembic", "upgrade", "head"), ("homeops-db", "seed")], ids=" ".join)
-def test_ctrl_c_ends_in_one_line(checkout: Checkout, database_url: URL, words: tuple[str, ...]) -> None:
+def test_ctrl_c_and_sigterm_end_in_one_line(
+    checkout: Checkout, database_url: URL, words: tuple[str, ...], stop: signal.Signals
+) -> None:
     with lock.held(database_url, Settings(), reason="the holder"):
         waiting = checkout.start(*words, HOMEOPS_DATABASE_URL=libpq(database_url))
         with connect(database_url) as watcher:
@@ -149,7 +163,7 @@ def test_ctrl_c_ends_in_one_line(checkout: Checkout, database_url: URL, words: t
                     == (True,)
                 )
             )
-        waiting.send_signal(signal.SIGINT)
+        waiting.send_signal(stop)
         _, errors = waiting.communicate(timeout=20)
     assert waiting.returncode == 130
     assert errors.splitlines()[-1].startswith("Stopped.")

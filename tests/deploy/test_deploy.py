@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import stat
 import subprocess
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from homeops_db.localdb import machine, server
 from homeops_db.settings import Settings, load
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.projects import Checkout
+from tests.fixtures.waiting import until
 
 
 def deploy(checkout: Checkout, url: URL, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -143,6 +145,41 @@ def test_without_a_backup_nothing_is_changed(checkout: Checkout, empty_url: URL)
     assert ended.returncode == 6
     assert "Nothing was changed" in ended.stderr.splitlines()[-1]
     assert current(empty_url) is None
+
+
+WAITING_DUMP = """
+    select count(*) > 0 from pg_stat_activity
+    where datname = current_database() and application_name like 'homeops-db migrate %' and wait_event_type = 'Lock'
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+def test_a_deploy_that_was_ended_in_its_backup_leaves_nothing_at_work(
+    checkout: Checkout, database_url: URL, stop: signal.Signals
+) -> None:
+    where = {"HOMEOPS_DATABASE_URL": libpq(database_url)}
+    with connect(database_url) as other, connect(database_url) as watcher:
+        with other.transaction():
+            other.execute("lock table core.users")
+            started = checkout.start("homeops-db", "deploy", "--env", "production", **where)
+            until(lambda: watcher.execute(WAITING_DUMP).fetchone() == (True,))
+            started.send_signal(stop)
+            started.communicate(timeout=20)
+            if stop == signal.SIGKILL:
+                assert [path.suffix for path in backups(checkout)] == [".partial"]
+                checkout.run("alembic", "upgrade", "head", **where)  # the next holder of the lock
+            assert watcher.execute(WAITING_DUMP).fetchone() == (False,)
+        assert deploy(checkout, database_url).returncode == 0
+    assert [path.suffix == ".partial" for path in backups(checkout)] == [False]
+
+
+def test_a_databases_name_leads_nowhere(tmp_path: Path, database_url: URL) -> None:
+    with pytest.raises(BackupError):
+        dump.create(
+            database_url.set(database="../../outside"), tmp_path / "a" / "b", bin_folder=tmp_path, server_version="17",
+            version=None, application="tests",
+        )  # fmt: skip
+    assert dump._prefix(database_url.set(database="../../outside")) == "_.._outside-"
 
 
 def test_no_partial_backup_stays(checkout: Checkout, database_url: URL, tmp_path: Path) -> None:

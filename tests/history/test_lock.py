@@ -1,5 +1,6 @@
 """The migration lock: one run at a time, freed by death, refused behind a pooler."""
 
+import json
 import os
 import signal
 import subprocess
@@ -100,6 +101,21 @@ def test_the_heartbeat_beats(any_url: URL, monkeypatch: pytest.MonkeyPatch) -> N
         until(lambda: one(other, "select heartbeat_at > locked_at from migrations.migration_locks"))
 
 
+def test_a_missed_heartbeat_is_no_lost_lock(any_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT", timedelta(seconds=0.02))
+    impatient = Settings(lock_timeout=timedelta(seconds=0.02))
+    with lock.held(any_url, impatient, reason="a test") as held, connect(any_url) as other:
+        with other.transaction():
+            other.execute("select 1 from migrations.migration_locks for update")
+            until(
+                lambda: one(other, "select true from pg_locks where not granted and pid <> pg_backend_pid()")
+            )
+            until(lambda: not one(other, "select true from pg_locks where not granted"))  # the beat gave up
+        held.assert_held()
+        beaten = one(other, "select heartbeat_at from migrations.migration_locks")
+        until(lambda: one(other, "select heartbeat_at from migrations.migration_locks") != beaten)
+
+
 def test_a_lock_that_was_lost_rolls_the_revision_back(toy: Toy, any_url: URL) -> None:
     toy.add(
         "v1.1.0",
@@ -127,6 +143,10 @@ def test_a_run_killed_in_a_long_statement_is_followed_at_once(
         until(lambda: one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep%'"))
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
+        status = checkout.run(
+            "homeops-db", "status", "--json", check=False, HOMEOPS_DATABASE_URL=libpq(database_url)
+        )
+        assert (status.returncode, json.loads(status.stdout)["failed"]) == (3, ["v1.0.1"])
         checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="0")
         assert ledger.current(watcher) == "v1.0.1"
         assert (

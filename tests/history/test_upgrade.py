@@ -5,7 +5,7 @@ from alembic import command
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.engine import URL
 
-from homeops_db.errors import PolicyError, RevisionFailedError, TargetError
+from homeops_db.errors import DatabaseError, PolicyError, RevisionFailedError, TargetError
 from homeops_db.history import ledger
 from homeops_db.history.ledger import Event, VersionRow
 from tests.fixtures.databases import connect
@@ -208,16 +208,59 @@ def test_comparing_models_is_refused_outside_development(toy: Toy, any_url: URL,
         command.check(toy.config(any_url, environment=environment))
 
 
-def test_a_database_with_another_datestyle_is_migrated_all_the_same(toy: Toy, any_url: URL) -> None:
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "datestyle = 'SQL, DMY'",
+        "search_path = ''",
+        "search_path = 'nowhere'",
+        "client_encoding = 'SQL_ASCII'",
+        "idle_in_transaction_session_timeout = '50ms'",
+        "standard_conforming_strings = off",
+        "timezone = 'Pacific/Auckland'",
+        "default_transaction_isolation = 'repeatable read'",
+    ],
+)
+def test_a_databases_own_settings_change_nothing(toy: Toy, any_url: URL, setting: str) -> None:
+    toy.add("v1.1.0", SECOND + "\ntime.sleep(0.2)")
     with connect(any_url) as connection:
-        connection.execute(f"alter database {any_url.database} set datestyle = 'SQL, DMY'")
+        connection.execute(f"alter database {any_url.database} set {setting}")
     command.upgrade(toy.config(any_url), "head")
-    command.downgrade(toy.config(any_url), "base")
-    assert events(any_url.update_query_dict({"options": "-c datestyle=ISO"}))[-1] == (
-        "v1.0.0",
-        "downgrade",
-        "finished",
-    )
+    with connect(any_url) as connection:
+        connection.execute(f"alter database {any_url.database} reset all")
+    assert tables(any_url) == {"t1", "t2"}
+    assert rows(any_url)["v1.1.0"].status == "applied"
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "reason"),
+    [
+        ("raise SystemExit(0)", RevisionFailedError, "SystemExit"),
+        ("raise KeyboardInterrupt('by hand')", KeyboardInterrupt, "by hand"),
+        ("raise ValueError('x')", RevisionFailedError, "ValueError: x"),
+        ("op.get_bind().commit()\nop.execute('select 1')", PolicyError, "must not commit"),
+    ],
+)
+def test_whatever_ends_a_revision_is_recorded(
+    toy: Toy, any_url: URL, code: str, error: type[BaseException], reason: str
+) -> None:
+    toy.add("v1.1.0", code)
+    with pytest.raises(error, match=reason):
+        command.upgrade(toy.config(any_url), "head")
+    assert current(any_url) == "v1.0.0"
+    assert rows(any_url)["v1.1.0"].status == "failed"
+    assert events(any_url)[-1] == ("v1.1.0", "upgrade", "failed")
+
+
+def test_several_places_on_one_line_are_refused(toy: Toy, any_url: URL) -> None:
+    toy.add("v1.1.0")
+    with pytest.raises(TargetError, match="several places"):
+        command.stamp(toy.config(any_url), ["v1.1.0", "v1.0.0"])
+    command.upgrade(toy.config(any_url), "v1.0.0")
+    with connect(any_url) as connection:
+        connection.execute("insert into migrations.alembic_version values ('v1.1.0')")
+        with pytest.raises(DatabaseError, match=r"names v1\.0\.0, v1\.1\.0"):
+            ledger.current(connection)
 
 
 def test_sql_mode_runs_in_psql_to_the_same_end(

@@ -1,5 +1,6 @@
 """Revisions on disk: read without running them, and their checksum."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def test_an_edit_counts(before: str, after: str) -> None:
 
 def test_a_type_counts() -> None:
     assert scripts.checksum("a = 1") != scripts.checksum("a = '1'") != scripts.checksum("a = True")
+
+
+def test_the_sum_is_the_same_for_every_version_of_python() -> None:
+    """A text that newer Unicode tables print, and an f-string whose empty parts come and go."""
+    assert scripts.checksum('x = "\\U0001fae8"') == scripts.checksum("x = '\U0001fae8'")
+    tree = ast.parse('x = f"{y:>{w}}"')
+    with_empty = ast.parse('x = f"{y:>{w}}"')
+    for node in ast.walk(with_empty):
+        if isinstance(node, ast.JoinedStr):
+            node.values.append(ast.Constant(""))
+    assert list(scripts._written(tree)) == list(scripts._written(with_empty))
 
 
 def test_nothing_is_run(toy: Toy) -> None:

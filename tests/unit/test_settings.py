@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from homeops_db import database
 from homeops_db.errors import SettingsError
 from homeops_db.settings import Settings, load
 from homeops_db.urls import masked
@@ -36,6 +37,7 @@ def test_every_spelling_of_a_postgresql_url_means_psycopg(scheme: str) -> None:
         ("HOMEOPS_DATABASE_URL", "postgresql://u:hunter2@h:port/d", "PostgreSQL URL"),
         ("HOMEOPS_DATABASE_URL", "postgresql://u:hunter2@h", "PostgreSQL URL"),
         ("HOMEOPS_DATABASE_URL", "hunter2", "PostgreSQL URL"),
+        ("HOMEOPS_DATABASE_URL", "postgresql://u:ab@hunter2@h/d", "%40 for an @"),
         ("HOMEOPS_ENVIRONMENT", "prod", "development, staging or production"),
         ("HOMEOPS_LOCK_TIMEOUT", "5", "duration with its unit"),
         ("HOMEOPS_STATEMENT_TIMEOUT", "-1s", "duration with its unit"),
@@ -83,6 +85,21 @@ def test_dotenv_is_read_and_the_process_wins(tmp_path: Path) -> None:
     dotenv.write_text("HOMEOPS_ENVIRONMENT=staging\nHOMEOPS_LOCK_TIMEOUT=1s\n")
     settings = load({"HOMEOPS_LOCK_TIMEOUT": "2s"}, dotenv=dotenv)
     assert (settings.environment, settings.lock_timeout) == ("staging", timedelta(seconds=2))
+
+
+def test_dotenv_is_taken_to_the_letter_and_must_be_text(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("HOMEOPS_DATABASE_URL=postgresql://u:a${HOME}b@h/d\n")
+    url = load({}, dotenv=dotenv).database_url
+    assert url is not None
+    assert url.password == "a${HOME}b"
+    dotenv.write_bytes(b"HOMEOPS_ENVIRONMENT=\xff")
+    with pytest.raises(SettingsError, match="isn't UTF-8"):
+        load({}, dotenv=dotenv)
+
+
+def test_a_timeout_is_never_rounded_down_to_none() -> None:
+    assert "lock_timeout=1 " in database.options(read(HOMEOPS_LOCK_TIMEOUT="0.4ms"))
 
 
 def test_an_empty_value_is_no_value() -> None:
