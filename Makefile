@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate migrate-staging migrate-prod status psql seed test test-slow lint types floors check bench stop destroy clean
+.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench stop destroy clean
 
 ##@ Use
 
@@ -39,10 +39,13 @@ destroy: $(VENV)/.installed ## Stop the local server and delete its data
 install: $(VENV)/.installed-dev ## Install everything into .venv
 
 test: $(VENV)/.installed-dev ## Run the tests on the local server
-	@$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term
+	@$(BIN)/pytest -n 3 --dist worksteal $(PYTEST)
+
+coverage: $(VENV)/.installed-dev ## The same, and report what they cover
+	@$(MAKE) test PYTEST="--cov --cov-report=term"
 
 test-slow: $(VENV)/.installed-dev ## Run the slow tests
-	@$(BIN)/pytest -m slow --no-cov
+	@$(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed-dev ## Check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -69,22 +69,16 @@ def test_a_bad_version_is_refused_before_a_file_is_written(
     assert revisions(checkout) == before
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        'a """quoted""" thing',
-        "back\\slash C:\\temp",
-        "100 % ${x} <%y%>",
-        "zwei\nZeilen",
-        "ünïcode",
-        "x" * 300,
-    ],
-)
-def test_any_message_makes_a_revision_that_can_be_read(checkout: Checkout, message: str) -> None:
-    checkout.run("alembic", "revision", "-m", message, HOMEOPS_DATABASE_URL=NOWHERE)
+ODD_MESSAGES = ('a """quoted""" thing', "C:\\temp 100 % ${x} <%y%>", "zwei\nZeilen " + "ü" * 300)
+
+
+def test_any_message_makes_a_revision_that_can_be_read(checkout: Checkout) -> None:
+    for message in ODD_MESSAGES:
+        checkout.run("alembic", "revision", "-m", message, HOMEOPS_DATABASE_URL=NOWHERE)
     found = scripts.read(checkout.root / "alembic" / "versions")
     assert scripts.broken_laws(found) == []
-    compile(found[-1].path.read_text(), "revision", "exec")
+    for revision in found[-len(ODD_MESSAGES) :]:
+        compile(revision.path.read_text(), "revision", "exec")
 
 
 @pytest.mark.parametrize(

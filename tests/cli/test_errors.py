@@ -98,35 +98,31 @@ def test_every_help_has_an_example(checkout: Checkout, words: list[str]) -> None
     assert "Example: " in checkout.run("homeops-db", *words, "--help").stdout
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("alembic", "current"),
-        ("alembic", "upgrade", "head"),
-        ("homeops-db", "status"),
-        ("homeops-db", "seed"),
-        ("homeops-db", "deploy", "--env", "development"),
-        ("homeops-db", "rollback", "--to", "base"),
-    ],
-    ids=" ".join,
-)
-def test_what_the_server_refuses_is_one_line_too(
-    checkout: Checkout, database_url: URL, words: tuple[str, ...]
-) -> None:
+EVERY_COMMAND = [
+    ("alembic", "current"),
+    ("alembic", "upgrade", "head"),
+    ("homeops-db", "status"),
+    ("homeops-db", "seed"),
+    ("homeops-db", "deploy", "--env", "development"),
+    ("homeops-db", "rollback", "--to", "base"),
+]
+
+
+def test_what_the_server_refuses_is_one_line_too(checkout: Checkout, database_url: URL) -> None:
     """A login of the application may see neither ledger nor version table."""
     name = f"tests_member_{os.getpid()}"
+    url = libpq(database_url.set(username=name))
     with connect(database_url) as admin:
         admin.execute(f"create role {name} login in role homeops_app")
         try:
-            ended = checkout.run(
-                *words, check=False, HOMEOPS_DATABASE_URL=libpq(database_url.set(username=name))
-            )
+            ends = [checkout.run(*words, check=False, HOMEOPS_DATABASE_URL=url) for words in EVERY_COMMAND]
         finally:
             admin.execute(f"drop role {name}")
-    assert ended.returncode == 2, ended.stderr
-    assert "permission denied" in ended.stderr.splitlines()[-1]
-    assert "42501" in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
+    for ended in ends:
+        assert ended.returncode == 2, ended.stderr
+        assert "permission denied" in ended.stderr.splitlines()[-1]
+        assert "42501" in ended.stderr.splitlines()[-1]
+        assert "Traceback" not in ended.stderr
 
 
 def test_a_parameter_that_libpq_does_not_know(checkout: Checkout, database_url: URL) -> None:
@@ -146,8 +142,11 @@ def test_libpqs_own_variables_change_nothing(checkout: Checkout, database_url: U
         checkout.run(*words, HOMEOPS_DATABASE_URL=libpq(database_url), **hostile)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("words", [("alembic", "upgrade", "head"), ("homeops-db", "seed")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("words", "stop"),
+    [(("alembic", "upgrade", "head"), signal.SIGINT), (("homeops-db", "seed"), signal.SIGTERM)],
+    ids=["Ctrl-C", "SIGTERM"],
+)
 def test_ctrl_c_and_sigterm_end_in_one_line(
     checkout: Checkout, database_url: URL, words: tuple[str, ...], stop: signal.Signals
 ) -> None:
