@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
-import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -203,16 +204,13 @@ def test_giving_up_has_its_own_exit_code_and_one_line(checkout: Checkout, databa
 
 
 @pytest.fixture(params=["transaction", "session"])
-def pooler(
-    request: pytest.FixtureRequest, empty_url: URL, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[URL]:
+def pooler(request: pytest.FixtureRequest, empty_url: URL) -> Iterator[URL]:
     """A real PgBouncer in front of the database; in session mode it is told to ignore connect options."""
     installation = packages.find_or_fetch(load())
     if installation.pgbouncer is None:
         pytest.skip("no pgbouncer beside this server")
     local = server.ensure_running(load())
-    folder = Path(local.socket_folder).parent / f"pgbouncer-{request.param}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))  # reachable for the server's user
     user = account.server_account(local.data)
     (folder / "users.txt").write_text(f'"{empty_url.username}" ""\n')
     (folder / "pgbouncer.ini").write_text(
@@ -229,7 +227,9 @@ def pooler(
     try:
         yield empty_url.update_query_dict({"host": str(folder), "port": "6432"})
     finally:
-        subprocess.run(["kill", (folder / "pid").read_text().strip()], check=True)
+        os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
+        until(lambda: not (folder / ".s.PGSQL.6432").exists())
+        shutil.rmtree(folder)
 
 
 def test_a_pooler_that_keeps_no_session_is_refused(pooler: URL, empty_url: URL) -> None:
