@@ -9,7 +9,7 @@ from homeops_db.backup import dump
 from homeops_db.errors import BackupError
 
 
-def test_no_partial_backup_stays(checkout: Checkout, database_url: URL, tmp_path: Path) -> None:
+def test_no_partial_backup_stays(database_url: URL, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="pg_dump"):
         dump.create(
             database_url,
