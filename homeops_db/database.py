@@ -21,15 +21,21 @@ from homeops_db.urls import masked
 
 OLDEST_VERSION: Final = 150000
 
+LOCK_TIMEOUT: Final = timedelta(seconds=4)
+"""Of a connection that nobody tries again for: ledger, seeds, scripts of ``--sql``."""
 
-def options(settings: Settings) -> str:
+
+def options(settings: Settings, *, lock_timeout: timedelta | None = None) -> str:
     """Build the ``options`` of a connection: timeouts, and policy that revisions read in SQL.
+
+    ``lock_timeout`` is short where a revision is tried again when it meets a lock, and `LOCK_TIMEOUT`
+    where nobody tries again.
 
     ``client_connection_check_interval`` lets the server end the statement of a client that was
     killed within a second, so that the next run doesn't meet its locks.
     """
     given = {
-        "lock_timeout": _milliseconds(settings.lock_timeout),
+        "lock_timeout": _milliseconds(lock_timeout or LOCK_TIMEOUT),
         "statement_timeout": _milliseconds(settings.statement_timeout),
         "client_connection_check_interval": 1000,
         # Whatever the database or the role says: psycopg reads this style alone, revisions name their
@@ -78,8 +84,9 @@ def connect(
 
 
 def engine(url: URL, settings: Settings, *, application: str) -> Engine:
-    """Make the engine that Alembic migrates with: no pool, and the same options as `connect`."""
-    return create_engine(url, connect_args=_connect_options(url, settings, application), poolclass=NullPool)
+    """Make the engine that Alembic migrates with: no pool, `connect`'s options, short tries for locks."""
+    given = _connect_options(url, settings, application, lock_timeout=settings.lock_timeout)
+    return create_engine(url, connect_args=given, poolclass=NullPool)
 
 
 def alembic_connection(url: URL, settings: Settings, *, application: str) -> Connection:
@@ -118,12 +125,15 @@ def as_error(error: BaseException) -> DatabaseError | None:
     return DatabaseError(f"The server refused: {text}{state}. What was open is rolled back. {remedy}")
 
 
-def _connect_options(url: URL, settings: Settings, application: str) -> dict[str, Any]:
+def _connect_options(
+    url: URL, settings: Settings, application: str, *, lock_timeout: timedelta | None = None
+) -> dict[str, Any]:
+    policy = options(settings, lock_timeout=lock_timeout)
     return {
         "connect_timeout": max(1, round(settings.connect_timeout.total_seconds())),
         "application_name": application,
         "client_encoding": "UTF8",
-        "options": f"{url.query.get('options', '')} {options(settings)}".strip(),
+        "options": f"{url.query.get('options', '')} {policy}".strip(),
     }
 
 

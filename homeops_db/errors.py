@@ -13,9 +13,14 @@
     ├── SeedError               a seed file failed and was rolled back
     ├── RevisionFailedError (4) a revision failed; what was done and kept is in the ledger
     ├── NotAsExpectedError  (4) everything ran, and the database isn't what it should be
+    ├── OnlineError       (4)   an online operation of a revision stopped
+    │   ├── ObjectError         what it names doesn't exist, isn't ours, or is something else
+    │   ├── UnsafeError         it can't be done without hurting the traffic
+    │   └── ViolationError      rows contradict the constraint or the unique index
     ├── PreflightError    (5)   the database isn't fit to be changed, so nothing was
     ├── BackupError       (6)   no backup, so nothing was changed
-    └── LockError         (7)   another run holds the migration lock, or it was lost
+    ├── LockError         (7)   another run holds the migration lock, or it was lost
+    └── LockTimeoutError  (8)   a table's lock could not be had without hurting the traffic
 """
 
 
@@ -69,6 +74,24 @@ class NotAsExpectedError(HomeOpsError):
     exit_code = 4
 
 
+class OnlineError(HomeOpsError):
+    """An online operation stopped. What it has finished stays, and a re-run goes on from there."""
+
+    exit_code = 4
+
+
+class ObjectError(OnlineError):
+    """What an operation names doesn't exist, belongs to another role, or is something else by that name."""
+
+
+class UnsafeError(OnlineError):
+    """An operation can't be done online. Nothing was changed."""
+
+
+class ViolationError(OnlineError):
+    """Rows contradict what a constraint or a unique index says."""
+
+
 class PreflightError(HomeOpsError):
     """The database isn't fit to be changed. Nothing was."""
 
@@ -85,3 +108,9 @@ class LockError(HomeOpsError):
     """Another run holds the migration lock, or ours was lost."""
 
     exit_code = 7
+
+
+class LockTimeoutError(HomeOpsError):
+    """A table's lock could not be had without hurting the traffic. The text is a report of several lines."""
+
+    exit_code = 8

@@ -71,7 +71,8 @@ class Settings:
         environment: Decides the policy.
         database_url: The server; without it, development uses the local one.
         connect_timeout: How long to wait for the server's answer.
-        lock_timeout: How long one statement of a revision waits for a lock.
+        lock_timeout: How long one try of a revision waits for a lock, and stalls the traffic at most.
+        lock_give_up_after: How long all tries together may take.
         statement_timeout: The longest statement of a revision; 0 is without end.
         migration_lock_wait: How long to wait for another run to end.
         timescaledb: Off where the server lacks it: hypertables are then plain tables.
@@ -83,7 +84,8 @@ class Settings:
     environment: Environment = "development"
     database_url: URL | None = field(default=None, repr=False)
     connect_timeout: timedelta = timedelta(seconds=10)
-    lock_timeout: timedelta = timedelta(seconds=4)
+    lock_timeout: timedelta = timedelta(milliseconds=50)
+    lock_give_up_after: timedelta = timedelta(minutes=5)
     statement_timeout: timedelta = timedelta(0)
     migration_lock_wait: timedelta = timedelta(seconds=60)
     timescaledb: bool = True
@@ -93,6 +95,7 @@ class Settings:
 
 
 _TIMEOUT: Final = (_duration, "a duration with its unit, up to 24 days, like 500ms or 4s; 0 is without end")
+_WAIT: Final = (_wait, "a duration with its unit, above zero, like 50ms or 5s")
 _FOLDER: Final = (_folder, "a folder")
 
 _URL: Final = (
@@ -103,8 +106,9 @@ _URL: Final = (
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     "environment": (_environment, "development, staging or production"),
     "database_url": _URL,
-    "connect_timeout": (_wait, "a duration with its unit, like 5s"),
-    "lock_timeout": _TIMEOUT,
+    "connect_timeout": _WAIT,
+    "lock_timeout": _WAIT,
+    "lock_give_up_after": _WAIT,
     "statement_timeout": _TIMEOUT,
     "migration_lock_wait": (_duration, "a duration with its unit, like 90s or 5min; 0 is not to wait"),
     "timescaledb": (_switch, "on or off"),

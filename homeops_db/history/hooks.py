@@ -1,9 +1,11 @@
 """What env.py passes to Alembic: which schemas, what each step leaves in the ledger, how a file is named."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from alembic.operations.ops import MigrationScript
@@ -14,6 +16,9 @@ from homeops_db.errors import PolicyError, VersionError
 from homeops_db.history import ledger, versions
 from homeops_db.history.lock import MigrationLock
 from homeops_db.history.scripts import Revision
+from homeops_db.history.target import ShowProgress
+from homeops_db.locking.policy import Policy
+from homeops_db.locking.watch import Cost
 from homeops_db.naming import LEDGER_SCHEMA, SCHEMAS
 
 Step = RevisionStep | StampStep
@@ -54,6 +59,9 @@ class Recorder:
     revisions: Mapping[str, Revision]
     lock: MigrationLock | None
     may_downgrade: bool = True
+    policy: Policy = field(default_factory=Policy)
+    statement_timeout: timedelta = timedelta(0)
+    show_progress: ShowProgress | None = None
     current: Step | None = None
     started: float = 0.0
 
@@ -64,6 +72,7 @@ class Recorder:
             for step in plan(heads, context):
                 if not step.info.is_stamp:
                     self._begin(step)
+                    self._be_patient(step, context)
                 yield step
                 if self.current is not None:
                     _refuse_open_transaction(context)
@@ -130,6 +139,28 @@ class Recorder:
         if self.lock is not None:
             self._event(self._revision(step), _direction(step.info), "started")
         self.current, self.started = step, time.perf_counter()
+
+    def _be_patient(self, step: Step, context: MigrationContext) -> None:
+        if self.lock is not None:
+            # Imported when a revision runs: a command with nothing to do doesn't wait for it.
+            from homeops_db.history.patience import patient  # noqa: PLC0415
+
+            step.migration_fn = patient(step.migration_fn, context, self.policy, self._record_tries)
+
+    def _record_tries(self, tries: int, cost: Cost) -> None:
+        self.record_step({"operation": "revision", "tries": tries, **asdict(cost)})
+
+    def record_step(self, detail: Mapping[str, Any]) -> None:
+        """Append to the ledger what one operation of the revision in hand does or did."""
+        if self.current is not None and self.lock is not None:
+            revision, direction = self._revision(self.current), _direction(self.current.info)
+            self._event(revision, direction, "step", detail=json.dumps(detail))
+
+    def step_begun(self, detail: Mapping[str, Any]) -> bool:
+        """Tell whether an earlier run of the revision in hand, that didn't end, recorded this step."""
+        if self.current is None or self.lock is None:
+            return False
+        return ledger.step_begun(self.lock.connection, self._revision(self.current).version, detail)
 
     def _event(self, revision: Revision, direction: str, event: str, **values: Any) -> None:
         assert self.lock is not None

@@ -6,9 +6,10 @@ transaction can record (a start, a failure) goes through the lock's autocommit c
 """
 
 import getpass
+import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from homeops_db.history.scripts import Revision
 from homeops_db.naming import LEDGER_SCHEMA
 
 DDL: Final = Path(__file__).with_name("ledger.sql").read_text(encoding="utf-8")
-_FORMAT: Final = "HomeOps ledger, format 1"
+_FORMATS: Final = ("HomeOps ledger, format 1", "HomeOps ledger, format 2")
 
 # Statements with :names run inside the revision's transaction, or are written out by --sql; there
 # the server's own clock measures the revision, because nothing else is there when it runs.
@@ -71,10 +72,17 @@ where v.status <> 'applied'
 _ROLL_BACK_NOW: LiteralString = (
     "update migrations.schema_versions set status = 'rolled_back' where version = %s"
 )
+_BEGUN: LiteralString = """
+select exists (
+    select from migrations.schema_events
+    where version = %(version)s and event = 'step' and detail::jsonb @> %(step)s::jsonb
+      and id > coalesce((select max(id) from migrations.schema_events
+                         where version = %(version)s and event in ('finished', 'stamped')), 0))
+"""
 _UNFINISHED: LiteralString = """
 select version, direction
 from (select distinct on (version) version, direction, event
-      from migrations.schema_events order by version, id desc) latest
+      from migrations.schema_events where event <> 'step' order by version, id desc) latest
 where event = 'started'
 """
 _VERSIONS: LiteralString = """
@@ -85,7 +93,7 @@ from migrations.schema_versions order by id
 _EVENTS: LiteralString = """
 select occurred_at, version, direction, event, actor, client, execution_time_ms, detail
 from migrations.schema_events
-where not %(ended)s or event <> 'started'
+where not %(ended)s or event not in ('started', 'step')
 order by id desc limit %(limit)s
 """
 _HEAD: LiteralString = "select version_num from migrations.alembic_version"
@@ -130,12 +138,12 @@ def client() -> str:
 
 
 def is_ready(connection: Connection) -> bool:
-    """Tell whether this database has the ledger in its present format. Takes no lock."""
-    return server.schema_comment(connection, LEDGER_SCHEMA) == _FORMAT
+    """Tell whether this database has the ledger, in a format that can be read. Takes no lock."""
+    return server.schema_comment(connection, LEDGER_SCHEMA) in _FORMATS
 
 
 def ensure(connection: Connection) -> None:
-    """Make the ledger's schema and tables where they are missing; a re-run changes nothing.
+    """Make the ledger's schema and tables where they are missing or older; a re-run changes nothing.
 
     Only ever called by the holder of the migration lock. Takes ACCESS EXCLUSIVE on the tables that
     it makes, and none where the ledger is ready.
@@ -143,7 +151,7 @@ def ensure(connection: Connection) -> None:
     Raises:
         DatabaseError: The server is a standby, or the role may not make the schema.
     """
-    if is_ready(connection):
+    if server.schema_comment(connection, LEDGER_SCHEMA) == _FORMATS[-1]:
         return
     here = server.server(connection)
     if here.in_recovery:
@@ -222,6 +230,12 @@ def record_event(
             "detail": detail,
         },
     )
+
+
+def step_begun(connection: Connection, version: str, step: Mapping[str, Any]) -> bool:
+    """Tell whether a run of this version began this step since the version last came to an end."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(_BEGUN, {"version": version, "step": json.dumps(step)}).fetchone())
 
 
 def record_failure(

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS migrations.schema_events (
     occurred_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     version VARCHAR(50) NOT NULL,
     direction TEXT NOT NULL CHECK (direction IN ('upgrade', 'downgrade')),
-    event TEXT NOT NULL CHECK (event IN ('started', 'finished', 'failed', 'interrupted', 'stamped')),
+    event TEXT NOT NULL,
     actor TEXT NOT NULL DEFAULT current_user,
     client TEXT,
     run_id TEXT,
@@ -37,6 +37,11 @@ CREATE TABLE IF NOT EXISTS migrations.schema_events (
     checksum VARCHAR(64),
     detail TEXT
 );
+-- 'step' is one operation of a revision; its detail is JSON: what it was, and what its locks cost others.
+ALTER TABLE migrations.schema_events
+    DROP CONSTRAINT IF EXISTS schema_events_event_check,
+    ADD CONSTRAINT schema_events_event_check
+        CHECK (event IN ('started', 'step', 'finished', 'failed', 'interrupted', 'stamped'));
 CREATE INDEX IF NOT EXISTS ix_schema_events_version ON migrations.schema_events (version, id DESC);
 
 CREATE TABLE IF NOT EXISTS migrations.seed_runs (
@@ -63,4 +68,4 @@ CREATE OR REPLACE TRIGGER schema_events_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON migrations.schema_events
     FOR EACH STATEMENT EXECUTE FUNCTION migrations.refuse_change();
 
-COMMENT ON SCHEMA migrations IS 'HomeOps ledger, format 1';
+COMMENT ON SCHEMA migrations IS 'HomeOps ledger, format 2';

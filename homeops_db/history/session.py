@@ -18,6 +18,7 @@ from homeops_db.errors import HomeOpsError, PolicyError, RevisionFailedError
 from homeops_db.history import hooks, ledger, lock, mark, scripts, target
 from homeops_db.history.lock import MigrationLock
 from homeops_db.history.scripts import Revision
+from homeops_db.locking.policy import Policy
 from homeops_db.settings import Settings, load
 
 # Named parameters, lest every % in a function's body be doubled for a driver that isn't there.
@@ -219,7 +220,14 @@ def _recorder(session: Session, migration_lock: MigrationLock | None) -> hooks.R
     told = session.environment.get_x_argument(as_dictionary=True).get("accept-data-loss") == "yes"
     told = told or bool(session.environment.config.attributes.get("accept_data_loss"))
     return hooks.Recorder(
-        session.revisions, migration_lock, may_downgrade=told or session.settings.environment != "production"
+        session.revisions,
+        migration_lock,
+        may_downgrade=told or session.settings.environment != "production",
+        policy=Policy(
+            lock_timeout=session.settings.lock_timeout, give_up_after=session.settings.lock_give_up_after
+        ),
+        statement_timeout=session.settings.statement_timeout,
+        show_progress=session.show_progress,
     )
 
 
@@ -234,6 +242,7 @@ def _configure(session: Session, recorder: hooks.Recorder, **where: Any) -> None
         fn=recorder.steps(session.asked["fn"]),
         include_name=hooks.include_name,
         on_version_apply=recorder.on_version_apply,
+        homeops_recorder=recorder,  # what an online operation finds again, in Alembic's own options
         process_revision_directives=hooks.name_revision if session.writes_a_file else None,
     )
 

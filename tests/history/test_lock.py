@@ -15,6 +15,7 @@ from alembic import command
 from psycopg import Connection
 from sqlalchemy.engine import URL
 
+from homeops_db import database
 from homeops_db.errors import LockError
 from homeops_db.history import ledger, lock
 from homeops_db.localdb import account, packages, server
@@ -104,8 +105,8 @@ def test_the_heartbeat_beats(any_url: URL, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_missed_heartbeat_is_no_lost_lock(any_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT", timedelta(seconds=0.02))
-    impatient = Settings(lock_timeout=timedelta(seconds=0.02))
-    with lock.held(any_url, impatient, reason="a test") as held, connect(any_url) as other:
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", timedelta(seconds=0.02))
+    with lock.held(any_url, Settings(), reason="a test") as held, connect(any_url) as other:
         with other.transaction():
             other.execute("select 1 from migrations.migration_locks for update")
             until(

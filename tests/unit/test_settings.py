@@ -41,8 +41,8 @@ def test_every_spelling_of_a_postgresql_url_means_psycopg(scheme: str) -> None:
         ("HOMEOPS_ENVIRONMENT", "prod", "development, staging or production"),
         ("HOMEOPS_LOCK_TIMEOUT", "5", "duration with its unit"),
         ("HOMEOPS_STATEMENT_TIMEOUT", "-1s", "duration with its unit"),
-        ("HOMEOPS_LOCK_TIMEOUT", "1000h", "up to 24 days"),
-        ("HOMEOPS_LOCK_TIMEOUT", "9" * 20 + "h", "up to 24 days"),
+        ("HOMEOPS_STATEMENT_TIMEOUT", "1000h", "up to 24 days"),
+        ("HOMEOPS_STATEMENT_TIMEOUT", "9" * 20 + "h", "up to 24 days"),
         ("HOMEOPS_CONNECT_TIMEOUT", "0", "duration with its unit"),
         ("HOMEOPS_BACKUP_FOLDER", "~nobody-here/x", "a folder"),
         ("HOMEOPS_TIMESCALEDB", "maybe", "on or off"),
@@ -66,7 +66,7 @@ def test_a_malformed_value_is_told_in_one_line_without_the_value(
     ("text", "seconds"), [("500ms", 0.5), ("4s", 4), ("2 min", 120), ("1h", 3600), ("1.5s", 1.5), ("0", 0)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert read(HOMEOPS_LOCK_TIMEOUT=text).lock_timeout == timedelta(seconds=seconds)
+    assert read(HOMEOPS_STATEMENT_TIMEOUT=text).statement_timeout == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("name", ["ENV", "ENVIROMENT", "DB_URL", "BACKUP_DIR", "WEB_PORT"])
@@ -99,7 +99,9 @@ def test_dotenv_is_taken_to_the_letter_and_must_be_text(tmp_path: Path) -> None:
 
 
 def test_a_timeout_is_never_rounded_down_to_none() -> None:
-    assert "lock_timeout=1 " in database.options(read(HOMEOPS_LOCK_TIMEOUT="0.4ms"))
+    assert "statement_timeout=1 " in database.options(read(HOMEOPS_STATEMENT_TIMEOUT="0.4ms"))
+    with pytest.raises(SettingsError, match="above zero"):
+        read(HOMEOPS_LOCK_TIMEOUT="0")
 
 
 def test_an_empty_value_is_no_value() -> None:

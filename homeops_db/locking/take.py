@@ -1,0 +1,108 @@
+"""Does a short piece of work under strong locks: one transaction, tried again until it succeeds."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from psycopg import Connection
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+
+from homeops_db import faults
+from homeops_db.catalog import locks
+from homeops_db.locking import look
+from homeops_db.locking import wanted as wanting
+from homeops_db.locking.look import Patience
+from homeops_db.locking.observer import Observer
+from homeops_db.locking.policy import Policy
+from homeops_db.locking.wanted import Wanted
+from homeops_db.locking.watch import Cost, Watch, watching
+
+_FIRST_PAUSE: Final = 0.1  # seconds: the traffic that a failed try held up runs off first
+_LAST_PAUSE: Final = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Taken(Generic[T]):
+    """What came of it: the work's result, after how many tries and ms, and what that cost others."""
+
+    result: T
+    tries: int
+    waited_ms: float
+    cost: Cost
+
+
+def take(
+    connection: Connection,
+    observer: Observer,
+    wants: Sequence[Wanted],
+    work: Callable[[Connection], T],
+    *,
+    policy: Policy,
+    name: str = "transaction",
+) -> Taken[T]:
+    """Do ``work`` in a short transaction that holds the locks.
+
+    Looks first and waits while somebody old holds a table; then asks for the locks, each for
+    ``policy.lock_timeout``, in one fixed order. A try that fails by SQLSTATE 55P03 or 40P01, or that was
+    broken off because too many waited behind it, is rolled back whole and repeated after a pause that
+    grows, with jitter. (As strong_migrations and pgroll do; looking first, the watch and the way with
+    autovacuum are ours.)
+
+    Args:
+        connection: In autocommit, outside a transaction.
+        observer: The connection that looks and watches.
+        wants: The locks. They are held from their grant to the commit.
+        work: Must do nothing that it can't do again; everything in it is one transaction.
+        policy: The limits.
+        name: What the points of fault injection are called.
+
+    Raises:
+        LockTimeoutError: ``policy.give_up_after`` is over, or the wait can't end. Nothing was changed.
+        psycopg.Error: Whatever else went wrong in ``work``, after its rollback.
+    """
+    patience = Patience(policy)
+    while True:
+        autovacuum = look.until_clear(observer, wants, patience)
+        waited_ms = patience.waited.total_seconds() * 1000
+        patience.tries += 1
+        faults.point(f"{name}: before")
+        with watching(observer, policy) as watch:
+            try:
+                with connection.transaction():
+                    if autovacuum:
+                        wanting.make_autovacuum_yield(connection, wants)
+                    wanting.acquire(connection, wants, timeout=policy.lock_timeout)
+                    result = work(connection)
+                    faults.point(f"{name}: inside")
+            except (LockNotAvailable, DeadlockDetected, QueryCanceled) as error:
+                refuse_foreign_cancel(error, watch)
+            else:
+                faults.point(f"{name}: committed")
+                return Taken(result, patience.tries, waited_ms, patience.cost + watch.cost)
+        after_failed_try(observer, wants, patience, watch)
+
+
+def refuse_foreign_cancel(error: BaseException, watch: Watch) -> None:
+    """Raise a cancel again that wasn't ours: an administrator's, or a statement_timeout."""
+    if isinstance(error, QueryCanceled) and not watch.broken_off:
+        raise error
+
+
+def after_failed_try(observer: Observer, wants: Sequence[Wanted], patience: Patience, watch: Watch) -> None:
+    """Add up what the try cost and pause, or give up."""
+    patience.cost += watch.cost
+    patience.row_blockers = watch.row_blockers
+    patience.blockers = locks.sessions(observer.connection, sorted(watch.blockers))
+    if patience.is_over:
+        raise look.gave_up(wants, patience)
+    time.sleep(pause_after(patience.tries))
+
+
+def pause_after(tries: int) -> float:
+    """Seconds to pause after so many failed tries: doubled each time, with jitter."""
+    longest = min(_FIRST_PAUSE * 2 ** min(tries - 1, 10), _LAST_PAUSE)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter is no secret

@@ -1,0 +1,240 @@
+"""One operation at work inside a revision: its connection, its short transactions, its long statements."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+from alembic import op
+from alembic.runtime.migration import MigrationContext
+from psycopg import Connection, sql
+from sqlalchemy.exc import DBAPIError
+
+from homeops_db import database, faults
+from homeops_db.history.hooks import Recorder
+from homeops_db.history.patience import driver_of
+from homeops_db.locking import policy, take, watch
+from homeops_db.locking.observer import Observer, observing
+from homeops_db.locking.policy import Policy
+from homeops_db.locking.wanted import Wanted
+from homeops_db.locking.watch import Cost
+
+T = TypeVar("T")
+Statement = str | sql.Composable
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an operation did.
+
+    Attributes:
+        operation: Its name.
+        subject: What it worked on.
+        changed: False when everything was there already.
+        tries: How often locks were asked for, over all its steps.
+        waited_ms: How long it waited for them in all, in milliseconds.
+        cost: Sessions that waited behind it, and their waits added up.
+    """
+
+    operation: str
+    subject: str
+    changed: bool = False
+    tries: int = 0
+    waited_ms: float = 0.0
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass
+class Work:
+    """An operation's hands: every statement that it sends goes through here."""
+
+    operation: str
+    subject: str
+    connection: Connection
+    observer: Observer
+    policy: Policy
+    recorder: Recorder | None
+    changed: bool = False
+    tries: int = 0
+    waited_ms: float = 0.0
+    cost: Cost = field(default_factory=Cost)
+
+    def under_locks(
+        self, wants: Sequence[Wanted], work: Callable[[Connection], T], *, step: str, changes: bool = True
+    ) -> T:
+        """Do ``work`` in one short transaction that holds the locks; see `locking.take.take`.
+
+        Args:
+            wants: The locks.
+            work: Everything in it is one transaction, and may be repeated.
+            step: What it is, for the points of fault injection.
+            changes: False for work that leaves nothing behind.
+        """
+        taken = take.take(
+            self.connection,
+            self.observer,
+            wants,
+            work,
+            policy=self.policy,
+            name=f"{self.operation}: {step}",
+        )
+        self.tries += taken.tries
+        self.waited_ms += taken.waited_ms
+        self.cost += taken.cost
+        self.changed |= changes
+        return taken.result
+
+    def execute(self, wants: Sequence[Wanted], *statements: Statement, step: str) -> None:
+        """Send statements as one short transaction that holds the locks."""
+
+        def send(connection: Connection) -> None:
+            for statement in statements:
+                connection.execute(_query(statement))
+
+        self.under_locks(wants, send, step=step)
+
+    def alone(self, statement: Statement, *, step: str) -> None:
+        """Send one statement outside any transaction, with the timeouts lifted: a build, a validation.
+
+        Its own waits hurt nobody (it asks for no lock that stops reads or writes), and a timeout would
+        throw away what it has done. A fault's point is passed on both sides.
+        """
+        faults.point(f"{self.operation}: {step}: before")
+        with lifted_timeouts(self.connection):
+            self.connection.execute(_query(statement))
+        self.changed = True
+        faults.point(f"{self.operation}: {step}: done")
+
+    def announce(self) -> None:
+        """Write into the ledger that something is about to be removed; see `began_before`."""
+        if self.recorder is not None:
+            self.recorder.record_step(self._announcement)
+        faults.point(f"{self.operation}: announced")
+
+    def began_before(self) -> bool:
+        """Whether an interrupted run of this same revision announced this: then it has removed what is gone.
+
+        So a name that never existed is an error, and a re-run after a crash is not.
+        """
+        return self.recorder is not None and self.recorder.step_begun(self._announcement)
+
+    @property
+    def _announcement(self) -> dict[str, str]:
+        return {"operation": self.operation, "begins": self.subject}
+
+    def done(self) -> Done:
+        """Sum up, and write into the ledger what it cost."""
+        done = Done(self.operation, self.subject, self.changed, self.tries, self.waited_ms, self.cost)
+        if self.recorder is not None and self.changed:
+            self.recorder.record_step(
+                {
+                    "operation": self.operation,
+                    "subject": self.subject,
+                    "tries": self.tries,
+                    "waited_ms": round(self.waited_ms),
+                    "victims": self.cost.victims,
+                    "victim_ms": round(self.cost.victim_ms),
+                }
+            )
+        return done
+
+
+@contextmanager
+def at_work(operation: str, subject: str) -> Iterator[Work]:
+    """Leave the revision's transaction for one operation: what came before it is committed, unstamped.
+
+    Raises:
+        DatabaseError: The server refused something that no check of ours had foreseen.
+    """
+    context = op.get_context()
+    recorder = context.opts.get("homeops_recorder")
+    base = recorder.policy if recorder is not None else Policy()
+    try:
+        with _autocommit(context) as connection, watch.paused(), observing(connection) as observer:
+            yield Work(operation, subject, connection, observer, policy.current(base), recorder)
+    except (psycopg.Error, DBAPIError) as error:
+        raise database.as_error(error) or error from error
+
+
+def is_offline() -> bool:
+    """Whether SQL is written out (``--sql``) instead of sent."""
+    return bool(op.get_context().as_sql)
+
+
+@contextmanager
+def script(operation: str, subject: str) -> Iterator["Script"]:
+    """Leave the transaction of a ``--sql`` script for one operation."""
+    context = op.get_context()
+    with context.autocommit_block():
+        context.impl.static_output(f"-- online.{operation}: {subject}")
+        recorder = context.opts.get("homeops_recorder")
+        timeout = recorder.statement_timeout.total_seconds() if recorder is not None else 0
+        yield Script(context.impl.static_output, statement_timeout=f"{timeout * 1000:.0f}ms")
+
+
+@dataclass(frozen=True)
+class Script:
+    """Writes the SQL of one operation, in psql's language, each statement in a transaction of its own."""
+
+    output: Callable[[str], None]
+    statement_timeout: str
+
+    def write(self, *statements: str) -> None:
+        """Write statements."""
+        for statement in statements:
+            self.output(f"{statement};")
+
+    def write_together(self, *statements: str) -> None:
+        """Write statements as one transaction."""
+        self.write("BEGIN", *statements, "COMMIT")
+
+    def write_alone(self, *statements: str) -> None:
+        """Write statements that take long, with the timeouts lifted."""
+        lock_timeout = f"{database.LOCK_TIMEOUT.total_seconds() * 1000:.0f}ms"
+        self.write("SET lock_timeout = 0", "SET statement_timeout = 0", *statements)
+        self.write(
+            f"SET lock_timeout = '{lock_timeout}'", f"SET statement_timeout = '{self.statement_timeout}'"
+        )
+
+    def write_psql(self, *lines: str) -> None:
+        """Write lines as they are: psql's own commands."""
+        self.output("\n".join(lines))
+
+
+@contextmanager
+def lifted_timeouts(connection: Connection) -> Iterator[None]:
+    """Set lock_timeout and statement_timeout to none for the block, and back to what they were."""
+    row = connection.execute(
+        "select current_setting('lock_timeout'), current_setting('statement_timeout')"
+    ).fetchone()
+    assert row is not None
+    _set_timeouts(connection, "0", "0")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            _set_timeouts(connection, *row)
+
+
+def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
+    connection.execute(
+        "select set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+        (lock, statement),
+    )
+
+
+@contextmanager
+def _autocommit(context: MigrationContext) -> Iterator[Connection]:
+    """Alembic's autocommit block, unless the revision is in one already."""
+    driver = driver_of(context)
+    if driver.autocommit:
+        yield driver
+        return
+    with context.autocommit_block():
+        yield driver
+
+
+def _query(statement: Statement) -> Any:
+    # psycopg's types want a literal; as bytes and without parameters it is sent as it stands.
+    return statement.encode() if isinstance(statement, str) else statement
