@@ -48,6 +48,8 @@ from pg_stat_xact_user_tables
 where schemaname !~ '^pg_temp'
 """
 
+HAS_CHANGED_SOMETHING: LiteralString = "select pg_current_xact_id_if_assigned() is not null"
+
 ROLES_WITH_USAGE: LiteralString = """
 select rolname
 from pg_roles
@@ -110,6 +112,12 @@ def rows_changed_here(connection: Connection) -> int:
     """Read how many rows the open transaction changed so far, triggers included. Takes no lock."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return int(cursor.execute(ROWS_CHANGED_HERE).fetchone() or 0)
+
+
+def has_changed_something(connection: Connection) -> bool:
+    """Read whether the open transaction has written anything yet. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(HAS_CHANGED_SOMETHING).fetchone())
 
 
 def roles_with_usage(connection: Connection, names: tuple[str, ...], schema: str) -> tuple[str, ...]:

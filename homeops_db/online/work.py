@@ -1,17 +1,18 @@
 """One operation at work inside a revision: its connection, its short transactions, its long statements."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import psycopg
 from alembic import op
 from alembic.runtime.migration import MigrationContext
 from psycopg import Connection, sql
-from sqlalchemy.exc import DBAPIError
+from psycopg.pq import TransactionStatus
 
 from homeops_db import database, faults
+from homeops_db.catalog import server
 from homeops_db.history.hooks import Recorder
 from homeops_db.history.patience import driver_of
 from homeops_db.locking import policy, take, watch
@@ -142,19 +143,12 @@ class Work:
 
 @contextmanager
 def at_work(operation: str, subject: str) -> Iterator[Work]:
-    """Leave the revision's transaction for one operation: what came before it is committed, unstamped.
-
-    Raises:
-        DatabaseError: The server refused something that no check of ours had foreseen.
-    """
+    """Leave the revision's transaction for one operation: what came before it is committed, unstamped."""
     context = op.get_context()
     recorder = context.opts.get("homeops_recorder")
     base = recorder.policy if recorder is not None else Policy()
-    try:
-        with _autocommit(context) as connection, watch.paused(), observing(connection) as observer:
-            yield Work(operation, subject, connection, observer, policy.current(base), recorder)
-    except (psycopg.Error, DBAPIError) as error:
-        raise database.as_error(error) or error from error
+    with _autocommit(context, operation) as connection, watch.paused(), observing(connection) as observer:
+        yield Work(operation, subject, connection, observer, policy.current(base), recorder)
 
 
 def is_offline() -> bool:
@@ -225,12 +219,19 @@ def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
 
 
 @contextmanager
-def _autocommit(context: MigrationContext) -> Iterator[Connection]:
+def _autocommit(context: MigrationContext, operation: str) -> Iterator[Connection]:
     """Alembic's autocommit block, unless the revision is in one already."""
     driver = driver_of(context)
     if driver.autocommit:
         yield driver
         return
+    if driver.info.transaction_status is TransactionStatus.INTRANS and server.has_changed_something(driver):
+        logging.getLogger(__name__).warning(
+            "what the revision did by op before online.%s is committed now, without its version: should "
+            "it stop later on, it runs again from its beginning. Put op behind online, or in a revision of "
+            "its own (docs/writing-revisions.md)",
+            operation,
+        )
     with context.autocommit_block():
         yield driver
 
