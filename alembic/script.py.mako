@@ -4,10 +4,10 @@ Revision: ${up_revision}, follows ${down_revision or "base"}, ${create_date.date
 
 Before you commit (docs/writing-revisions.md says why):
 - one kind of work a revision: schema change, backfill, or constraint;
-- `op` for what is instant; nothing that scans or rewrites a table in use;
+- `op` for new tables and what is instant; on a table in use write `online.` for it, same arguments;
 - everything can run again: a failed revision is run again, never mended by hand;
 - the downgrade really goes back, or raises and says why it can't;
-- no import of models, settings or seeds: a revision must still run in five years.
+- nothing of the project is imported but `online`: a revision must still run in five years.
 """
 <%!
 from homeops_db.history.versions import change_between
@@ -21,12 +21,16 @@ def described(message):
 
 def quoted(value):
     return "None" if value is None else f'"{value}"'
+
+
+def libraries(imports):
+    """What is imported beside sqlalchemy, in the order that the linter wants."""
+    return "\n".join(sorted({"from alembic import op", *(imports or "").splitlines()}))
 %>
 import sqlalchemy as sa
-from alembic import op
-% if imports:
-${imports}
-% endif
+${libraries(imports)}
+
+from homeops_db import online
 
 revision = ${quoted(up_revision)}
 down_revision = ${quoted(down_revision)}

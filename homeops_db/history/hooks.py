@@ -2,14 +2,18 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Any, Final
 
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep, StampStep
+from alembic.script import write_hooks
 from sqlalchemy import String, bindparam, text
 
 from homeops_db.errors import PolicyError, VersionError
@@ -23,6 +27,8 @@ from homeops_db.naming import LEDGER_SCHEMA, SCHEMAS
 
 Step = RevisionStep | StampStep
 Steps = Callable[[Any, MigrationContext], Iterable[Step]]
+Directives = Callable[[MigrationContext, object, list[MigrationScript]], None]
+"""Alembic's hook that sees a new revision before it is written."""
 
 # TimescaleDB puts it on every hypertable, and doesn't mark it as its own.
 _TIMESCALEDB_TRIGGER: Final = ".ts_insert_blocker"
@@ -215,6 +221,13 @@ def name_revision(context: MigrationContext, _: object, directives: list[Migrati
     directive.rev_id = versions.following(head, version=asked.get("version", rev_id), bump=asked.get("bump"))
     sequence = 1 + sum(1 for _ in script.walk_revisions())
     script.file_template = f"{sequence:03d}_%(rev)s_%(slug)s"
+
+
+@write_hooks.register("format")
+def format_revision(path: str, _: object) -> None:
+    """Format a new revision as `make lint` wants it. Where ruff isn't installed, it stays as it is."""
+    if find_spec("ruff") is not None:
+        subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", path], check=False)
 
 
 def _refuse_open_transaction(context: MigrationContext) -> None:

@@ -1,28 +1,31 @@
 """Plain ``op`` revisions that meet a lock timeout: rolled back whole, and tried again by the same policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from alembic.runtime.migration import MigrationContext
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from sqlalchemy.engine import Transaction
 from sqlalchemy.exc import DBAPIError
 
-from homeops_db.catalog import tables
-from homeops_db.locking import look, take
+from homeops_db.catalog import locks, relations, tables
+from homeops_db.errors import DatabaseError, LockTimeoutError
+from homeops_db.locking import look, report, take
 from homeops_db.locking import wanted as wanting
 from homeops_db.locking.look import Patience
 from homeops_db.locking.observer import Observer, observing
 from homeops_db.locking.policy import Policy
 from homeops_db.locking.wanted import Wanted
 from homeops_db.locking.watch import Cost, Watch, watching
+from homeops_db.naming import LEDGER_SCHEMA
 
 Migration = Callable[..., None]
+Record = Callable[[int, Cost], None]
 
 
-def patient(
-    migrate: Migration, context: MigrationContext, policy: Policy, record: Callable[[int, Cost], None]
-) -> Migration:
+def patient(migrate: Migration, context: MigrationContext, policy: Policy, record: Record) -> Migration:
     """Wrap a revision's upgrade or downgrade: on a lock timeout it is rolled back and run again.
 
     The first try asks straight away, because what it will ask for isn't known. Whatever it waited for
@@ -33,7 +36,7 @@ def patient(
     Args:
         migrate: The revision's own function.
         context: Alembic's, in the revision's transaction.
-        policy: The limits of one try and of all.
+        policy: The limits of one try and of all; the time of all is counted from the first that failed.
         record: Is told how many tries it took and what they cost others, when it took more than one
             or cost anything.
 
@@ -43,67 +46,134 @@ def patient(
 
     def run(**arguments: Any) -> None:
         driver = driver_of(context)
-        patience = Patience(policy)
         with observing(driver) as observer:
-            wants: list[Wanted] = []
-            while True:
-                patience.tries += 1
-                transaction = context._transaction  # noqa: SLF001 - as its autocommit_block() does
-                with watching(observer, policy) as watch:
-                    try:
-                        migrate(**arguments)
-                    except DBAPIError as error:
-                        take.refuse_foreign_cancel(_lock_failure(error), watch)
-                        if transaction is None or context._transaction is not transaction:  # noqa: SLF001
-                            raise
-                        _start_again(context)
-                    else:
-                        _record(patience, watch, record)
-                        return
-                wants = _learn(observer, wants, watch)
-                take.after_failed_try(observer, wants, patience, watch)
-                if look.until_clear(observer, wants, patience):
-                    wanting.make_autovacuum_yield(driver, wants)
-                    wanting.limit(driver, policy.lock_timeout)
+            tries = _Tries(context, driver, observer, Patience(policy))
+            try:
+                while not tries.succeeds(lambda: migrate(**arguments)):
+                    tries.wait()
+            except LockTimeoutError:
+                tries.record(record)
+                raise
+            tries.record(record)
 
     return run
 
 
 def driver_of(context: MigrationContext) -> psycopg.Connection:
-    """Give the psycopg connection that Alembic migrates on."""
+    """Give the psycopg connection that Alembic migrates on.
+
+    Raises:
+        DatabaseError: A program handed over a connection of another driver.
+    """
     assert context.connection is not None
     driver = context.connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
+    if not isinstance(driver, psycopg.Connection):
+        raise DatabaseError(
+            f"Alembic was handed a connection of {type(driver).__module__}: revisions need psycopg 3. "
+            "Nothing was changed. Make the engine from a URL that begins with postgresql+psycopg://"
+        )
     return driver
 
 
-def _lock_failure(error: DBAPIError) -> BaseException:
+@dataclass
+class _Tries:
+    """The tries of one revision, and what they have learned."""
+
+    context: MigrationContext
+    driver: psycopg.Connection
+    observer: Observer
+    patience: Patience
+    wants: list[Wanted] = field(default_factory=list)
+    vacuumed: Sequence[Wanted] = ()
+    watch: Watch | None = None
+
+    def succeeds(self, migrate: Callable[[], None]) -> bool:
+        """Try once; False after a lock timeout or a deadlock, when everything is rolled back."""
+        self.patience.tries += 1
+        transaction = self.context._transaction  # noqa: SLF001 - as its autocommit_block() does
+        with watching(self.observer, self.patience.policy) as watch:
+            try:
+                with watch.armed():
+                    self._set_limits()
+                    if self.patience.tries > 1:
+                        self._make_version_table()
+                    migrate()
+            except (DBAPIError, psycopg.Error) as error:
+                take.refuse_foreign_cancel(_lock_failure(error), watch)
+                if not self._is_whole(transaction):
+                    raise self._not_again(watch) from error
+                self._start_again()
+                self.watch = watch
+                return False
+        self.patience.cost += watch.cost
+        return True
+
+    def wait(self) -> None:
+        """Pause, and look until what the try waited for is to be had."""
+        assert self.watch is not None
+        if self.patience.tries == 1:
+            self.patience.begin()
+        self._learn(self.watch)
+        take.after_failed_try(self.observer, self.wants, self.patience, self.watch)
+        self.vacuumed = look.until_clear(self.observer, self.wants, self.patience)
+
+    def _set_limits(self) -> None:
+        """A connection that a program handed over has limits of its own, or none."""
+        if self.driver.autocommit:
+            return
+        timeout = self.patience.policy.lock_timeout
+        after = self.observer.deadlock_timeout
+        if self.vacuumed and not wanting.make_autovacuum_yield(self.driver, self.vacuumed, after=after):
+            timeout = max(timeout, wanting.outlasting_autovacuum(after))
+        wanting.limit(self.driver, timeout)
+
+    def _make_version_table(self) -> None:
+        """Alembic makes it in the first revision's transaction: a rollback took it away."""
+        name = f"{LEDGER_SCHEMA}.{self.context.version_table}"
+        if not self.observer.ask(lambda connection: relations.exists(connection, name)):
+            self.context._ensure_version_table()  # noqa: SLF001
+
+    def _is_whole(self, transaction: Transaction | None) -> bool:
+        """Whether the transaction that the try began in is still open: nothing of it is committed."""
+        return transaction is not None and transaction.is_active and not self.driver.autocommit
+
+    def _start_again(self) -> None:
+        assert self.context._transaction is not None  # noqa: SLF001
+        assert self.context.connection is not None
+        self.context._transaction.rollback()  # noqa: SLF001
+        self.context._transaction = self.context.connection.begin()  # noqa: SLF001
+
+    def _learn(self, watch: Watch) -> None:
+        """Add the tables that this try waited for to those of earlier ones; the strongest lock counts."""
+        known = {want.table.oid: want for want in self.wants}
+        for oid, request in watch.wanted.items():
+            if oid in known and not locks.is_stronger(request.lock, known[oid].mode):
+                continue
+            for table in tables.tree(self.driver, oid)[:1]:
+                may_lock = locks.may_lock(self.driver, oid, request.lock)
+                known[oid] = Wanted(table, request.lock, (oid,), may_lock)
+        self.driver.rollback()  # no snapshot, no transaction while it waits
+        self.wants = list(known.values())
+
+    def _not_again(self, watch: Watch) -> LockTimeoutError:
+        self.patience.learn(watch)
+        asked = [f"{request.lock} on {request.object}" for request in watch.wanted.values()]
+        return report.not_again(
+            what=look.what(asked, watch.rows),
+            blockers=take.blockers(self.observer, watch),
+            cost=watch.cost,
+            policy=self.patience.policy,
+        )
+
+    def record(self, record: Record) -> None:
+        """Record what is worth it: more than one try, or a cost."""
+        if self.patience.tries > 1 or self.patience.cost.victims:
+            record(self.patience.tries, self.patience.cost)
+
+
+def _lock_failure(error: DBAPIError | psycopg.Error) -> BaseException:
     """Give the driver's error where it is one that is tried again; raise any other."""
-    if isinstance(error.orig, LockNotAvailable | DeadlockDetected | QueryCanceled):
-        return error.orig
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, LockNotAvailable | DeadlockDetected | QueryCanceled):
+        return cause
     raise error
-
-
-def _start_again(context: MigrationContext) -> None:
-    assert context._transaction is not None  # noqa: SLF001
-    assert context.connection is not None
-    context._transaction.rollback()  # noqa: SLF001
-    context._transaction = context.connection.begin()  # noqa: SLF001
-
-
-def _learn(observer: Observer, known: list[Wanted], watch: Watch) -> list[Wanted]:
-    """Add the tables that this try waited for to those of earlier ones."""
-    oids = {want.table.oid for want in known}
-    found = [
-        Wanted(table, request.lock, (table.oid,))
-        for oid, request in watch.wanted.items()
-        if oid not in oids
-        for table in tables.tree(observer.connection, oid)[:1]
-    ]
-    return [*known, *found]
-
-
-def _record(patience: Patience, watch: Watch, record: Callable[[int, Cost], None]) -> None:
-    cost = patience.cost + watch.cost
-    if patience.tries > 1 or cost.victims:
-        record(patience.tries, cost)

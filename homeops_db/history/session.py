@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import psycopg
+from alembic.operations.ops import MigrationScript
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -33,6 +35,7 @@ class Session:
     settings: Settings
     revisions: dict[str, Revision]
     show_progress: target.ShowProgress | None = None
+    rewrite: hooks.Directives | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -71,12 +74,18 @@ class Session:
         return lists_history and "current" not in (getattr(given, "rev_range", None) or "")
 
 
-def run(environment: EnvironmentContext, show_progress: target.ShowProgress | None = None) -> None:
+def run(
+    environment: EnvironmentContext,
+    show_progress: target.ShowProgress | None = None,
+    rewrite: hooks.Directives | None = None,
+) -> None:
     """Run the command that Alembic was asked for.
 
     Args:
         environment: Alembic's context of this command.
         show_progress: How to show the local server's first download.
+        rewrite: What is done to the operations that ``revision --autogenerate`` found, before they
+            are written.
 
     Raises:
         HomeOpsError: Whatever went wrong, in one line.
@@ -84,7 +93,7 @@ def run(environment: EnvironmentContext, show_progress: target.ShowProgress | No
     revisions = scripts.read(Path(environment.script.versions))
     settings = environment.config.attributes.get("settings") or load()
     session = Session(
-        environment, settings, {revision.version: revision for revision in revisions}, show_progress
+        environment, settings, {revision.version: revision for revision in revisions}, show_progress, rewrite
     )
     for name in ("starting_rev", "destination_rev"):
         target.refuse_inexact(_as_list(session.asked.get(name)), list(session.revisions))
@@ -243,8 +252,19 @@ def _configure(session: Session, recorder: hooks.Recorder, **where: Any) -> None
         include_name=hooks.include_name,
         on_version_apply=recorder.on_version_apply,
         homeops_recorder=recorder,  # what an online operation finds again, in Alembic's own options
-        process_revision_directives=hooks.name_revision if session.writes_a_file else None,
+        process_revision_directives=_directives(session) if session.writes_a_file else None,
     )
+
+
+def _directives(session: Session) -> hooks.Directives:
+    rewrite = session.rewrite if session.compares else None
+
+    def process(context: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:
+        hooks.name_revision(context, revision, directives)
+        if rewrite is not None:
+            rewrite(context, revision, directives)
+
+    return process
 
 
 def _models() -> Any:

@@ -11,6 +11,8 @@ from typing import Any, Final
 from homeops_db.errors import OnlineError
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
+_LONGEST: Final = timedelta(days=24)
+"""PostgreSQL counts its timeouts as milliseconds in 31 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +20,12 @@ class Policy:
     """The limits of taking one lock.
 
     Attributes:
-        lock_timeout: Of one try. It is also the worst stall of the traffic: whoever comes while we
-            wait, waits behind us.
+        lock_timeout: Of one try, for all its tables together. It is also the worst stall of the traffic:
+            whoever comes while we wait, waits behind us.
         give_up_after: Of all tries together.
         max_victims: Sessions waiting behind one try; with more, it is broken off.
-        max_victim_ms: Their waits added up, in milliseconds; with more, the try is broken off.
+        max_victim_ms: Their waits added up, in milliseconds; with more, the try is broken off. That is
+            looked at every 10 ms.
         old_after: A transaction of this age is waited for before asking: a short try can't outlast it.
     """
 
@@ -89,22 +92,30 @@ def current(base: Policy) -> Policy:
 
 def duration(name: str, given: Duration | None) -> timedelta | None:
     """Read a duration: a timedelta, a text with its unit, or seconds."""
-    if given is None or isinstance(given, timedelta):
-        read = given
-    elif isinstance(given, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)", given.strip())
-        read = timedelta(seconds=float(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
-    else:
-        read = timedelta(seconds=given)
-    if read is not None and read <= timedelta(0):
+    if given is None:
+        return None
+    try:
+        read = _read(given)
+    except (TypeError, ValueError, OverflowError):  # a list, a NaN, more than a timedelta holds
+        read = timedelta(0)
+    if not timedelta(0) < read <= _LONGEST:
         raise OnlineError(
-            f"{name} is {given!r}: it must be a timedelta above zero, a text with its unit like '50ms' or "
-            "'2s', or seconds. Nothing was changed."
+            f"{name} is {given!r}: it must be a timedelta above zero and up to 24 days, a text with its unit "
+            "like '50ms' or '2s', or seconds. Nothing was changed."
         )
     return read
 
 
+def _read(given: Duration) -> timedelta:
+    if isinstance(given, timedelta):
+        return given
+    if not isinstance(given, str):
+        return timedelta(0) if isinstance(given, bool) else timedelta(seconds=given)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)", given.strip(), re.ASCII)
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
+
+
 def _count(name: str, given: int | None) -> int | None:
-    if given is not None and given < 0:
-        raise OnlineError(f"{name} is {given!r}: it can't be below zero. Nothing was changed.")
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
+        raise OnlineError(f"{name} is {given!r}: it must be a whole number, 0 or more. Nothing was changed.")
     return given

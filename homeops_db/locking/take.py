@@ -1,16 +1,17 @@
 """Does a short piece of work under strong locks: one transaction, tried again until it succeeds."""
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from datetime import timedelta
+from typing import Generic, TypeVar
 
 from psycopg import Connection
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 from homeops_db import faults
 from homeops_db.catalog import locks
+from homeops_db.catalog.locks import Holder
 from homeops_db.locking import look
 from homeops_db.locking import wanted as wanting
 from homeops_db.locking.look import Patience
@@ -18,9 +19,6 @@ from homeops_db.locking.observer import Observer
 from homeops_db.locking.policy import Policy
 from homeops_db.locking.wanted import Wanted
 from homeops_db.locking.watch import Cost, Watch, watching
-
-_FIRST_PAUSE: Final = 0.1  # seconds: the traffic that a failed try held up runs off first
-_LAST_PAUSE: Final = 5.0
 
 T = TypeVar("T")
 
@@ -46,11 +44,11 @@ def take(
 ) -> Taken[T]:
     """Do ``work`` in a short transaction that holds the locks.
 
-    Looks first and waits while somebody old holds a table; then asks for the locks, each for
-    ``policy.lock_timeout``, in one fixed order. A try that fails by SQLSTATE 55P03 or 40P01, or that was
-    broken off because too many waited behind it, is rolled back whole and repeated after a pause that
-    grows, with jitter. (As strong_migrations and pgroll do; looking first, the watch and the way with
-    autovacuum are ours.)
+    Looks first and waits while somebody old holds a table; then asks for the locks, for
+    ``policy.lock_timeout`` in all, in one fixed order. A try that fails by SQLSTATE 55P03 or 40P01, or
+    that was broken off because too many waited behind it, is rolled back whole and repeated after a
+    pause that grows, with jitter. (As strong_migrations and pgroll do; looking first, the watch and the
+    way with autovacuum are ours.)
 
     Args:
         connection: In autocommit, outside a transaction.
@@ -66,16 +64,14 @@ def take(
     """
     patience = Patience(policy)
     while True:
-        autovacuum = look.until_clear(observer, wants, patience)
-        waited_ms = patience.waited.total_seconds() * 1000
+        vacuumed = look.until_clear(observer, wants, patience)
         patience.tries += 1
         faults.point(f"{name}: before")
         with watching(observer, policy) as watch:
             try:
-                with connection.transaction():
-                    if autovacuum:
-                        wanting.make_autovacuum_yield(connection, wants)
-                    wanting.acquire(connection, wants, timeout=policy.lock_timeout)
+                with connection.transaction(), watch.armed():
+                    acquire(connection, observer, wants, vacuumed, policy.lock_timeout)
+                    waited_ms = patience.waited / timedelta(milliseconds=1)
                     result = work(connection)
                     faults.point(f"{name}: inside")
             except (LockNotAvailable, DeadlockDetected, QueryCanceled) as error:
@@ -86,6 +82,19 @@ def take(
         after_failed_try(observer, wants, patience, watch)
 
 
+def acquire(
+    connection: Connection,
+    observer: Observer,
+    wants: Sequence[Wanted],
+    vacuumed: Sequence[Wanted],
+    timeout: timedelta,
+) -> None:
+    """Take the locks inside the open transaction; autovacuum, where it is at work, yields first."""
+    if vacuumed and not wanting.make_autovacuum_yield(connection, vacuumed, after=observer.deadlock_timeout):
+        timeout = max(timeout, wanting.outlasting_autovacuum(observer.deadlock_timeout))
+    wanting.acquire(connection, wants, timeout=timeout)
+
+
 def refuse_foreign_cancel(error: BaseException, watch: Watch) -> None:
     """Raise a cancel again that wasn't ours: an administrator's, or a statement_timeout."""
     if isinstance(error, QueryCanceled) and not watch.broken_off:
@@ -94,15 +103,15 @@ def refuse_foreign_cancel(error: BaseException, watch: Watch) -> None:
 
 def after_failed_try(observer: Observer, wants: Sequence[Wanted], patience: Patience, watch: Watch) -> None:
     """Add up what the try cost and pause, or give up."""
-    patience.cost += watch.cost
-    patience.row_blockers = watch.row_blockers
-    patience.blockers = locks.sessions(observer.connection, sorted(watch.blockers))
+    patience.learn(watch)
+    patience.blockers = blockers(observer, watch)
     if patience.is_over:
         raise look.gave_up(wants, patience)
-    time.sleep(pause_after(patience.tries))
+    time.sleep(patience.pause())
 
 
-def pause_after(tries: int) -> float:
-    """Seconds to pause after so many failed tries: doubled each time, with jitter."""
-    longest = min(_FIRST_PAUSE * 2 ** min(tries - 1, 10), _LAST_PAUSE)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter is no secret
+def blockers(observer: Observer, watch: Watch) -> list[Holder]:
+    """Read who of those that a try waited for is still there."""
+    return observer.ask(
+        lambda connection: locks.sessions(connection, sorted(watch.blockers), sorted(watch.row_xids))
+    )

@@ -1,36 +1,36 @@
-"""Indexes: built, dropped and rebuilt CONCURRENTLY."""
+"""Indexes built CONCURRENTLY: on ordinary tables, partition by partition, chunk by chunk."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
-from alembic.operations import Operations
-from psycopg import Connection, sql
-from psycopg.errors import UndefinedColumn
 
-from homeops_db.catalog import indexes
-from homeops_db.catalog.indexes import Index
+from homeops_db.catalog import tables
 from homeops_db.catalog.tables import Table
-from homeops_db.errors import ObjectError
-from homeops_db.online import rendered, subject
+from homeops_db.errors import ObjectError, UnsafeError
+from homeops_db.online import (
+    hypertable_index,
+    index_build,
+    index_definition,
+    index_script,
+    index_watch,
+    partitioned_index,
+    subject,
+)
+from homeops_db.online.index_definition import Asked, Column, Render
 from homeops_db.online.work import Done, Work, at_work, is_offline, script
 
-
-class Render(Protocol):
-    """Writes the statement that makes an index, for a table of this name."""
-
-    def __call__(self, table: str, schema: str | None, *, concurrently: bool) -> str:
-        """Write it; without a schema, the name stands alone."""
+__all__ = ["Render", "create_index", "ensure"]
 
 
 def create_index(
-    index_name: str,
+    index_name: str | None,
     table_name: str,
-    columns: Sequence[str | sa.TextClause | sa.ColumnElement[Any]],
+    columns: Sequence[Column],
     *,
     schema: str | None = None,
     unique: bool = False,
-    if_not_exists: bool | None = None,  # noqa: ARG001
+    if_not_exists: bool | None = None,  # noqa: ARG001 - accepted, and always so
     postgresql_using: str | None = None,
     postgresql_where: str | sa.TextClause | sa.ColumnElement[bool] | None = None,
     postgresql_include: Sequence[str] | None = None,
@@ -38,10 +38,62 @@ def create_index(
     postgresql_with: Mapping[str, object] | None = None,
     postgresql_nulls_not_distinct: bool | None = None,
     postgresql_tablespace: str | None = None,
-    postgresql_concurrently: bool = True,  # noqa: ARG001
+    postgresql_concurrently: bool = True,
 ) -> Done:
-    """PATTERN: to be completed."""
-    dialect = {
+    """Build an index while the table is read and written; twin of ``op.create_index``.
+
+    Args:
+        index_name: Its name, of at most 63 bytes.
+        table_name: A table, partitioned table, hypertable or materialized view.
+        columns: Names of columns, or expressions as ``sa.text("lower(email)")``.
+        schema: The table's schema; by the search path when None.
+        unique: Whether equal keys are refused.
+        if_not_exists: Makes no difference: an index that is there, valid and the same is kept anyway.
+        postgresql_using: The method: btree, gin, gist, brin, hash, hnsw, ...
+        postgresql_where: The condition of a partial index.
+        postgresql_include: Columns that are stored beside the key.
+        postgresql_ops: Operator classes, by column.
+        postgresql_with: Storage parameters.
+        postgresql_nulls_not_distinct: Whether NULLs count as equal in a unique index.
+        postgresql_tablespace: Where it is kept.
+        postgresql_concurrently: Always true.
+
+    Returns:
+        What was done. ``changed`` is False when it was there already, valid and of the same definition.
+
+    Raises:
+        ObjectError: A name is missing, too long, unknown or taken by something else; the definition is
+            refused by the server; a partition is a foreign table; another session is building it.
+        UnsafeError: A unique index on a hypertable; ``postgresql_concurrently=False``.
+        ViolationError: Rows have equal keys; it names up to 10 of them. What was built is dropped.
+        LockTimeoutError: For longer than ``give_up_after``, somebody's transaction that the build waits
+            for didn't end, or a lock wasn't to be had. What was built is dropped; where even that would
+            wait, it stays INVALID, and the message says so.
+
+    Locks, on an ordinary table or materialized view: SHARE UPDATE EXCLUSIVE for the whole build. Reads and
+    writes go on; VACUUM and other DDL of the table wait. The build reads the table twice, and waits for all
+    transactions that are older than its steps, on other tables too.
+
+    On a partitioned table: SHARE on it and on each partitioned table below, one by one, for some
+    milliseconds; each partition as an ordinary table; then ACCESS EXCLUSIVE on each partition's new index,
+    for some milliseconds, which stops the planning of queries on that partition.
+
+    On a hypertable: SHARE on it for some milliseconds; then SHARE on one chunk after the other, each for as
+    long as its build takes: writes to that chunk wait meanwhile. Each of these locks is asked for during
+    ten times ``lock_timeout``; when one isn't to be had, all is dropped (ACCESS EXCLUSIVE on the hypertable
+    and all chunks, for some milliseconds) and begun again.
+
+    A re-run drops what a broken build left INVALID and builds it anew; on a partitioned table it goes on
+    with the partition that was in hand. Its downgrade is ``online.drop_index``.
+    Method: https://www.postgresql.org/docs/17/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+    """
+    name = _named(index_name)
+    if not postgresql_concurrently:
+        raise UnsafeError(
+            f"Index {name}: online.create_index() is always concurrent, lest all writes wait for the build. "
+            "Nothing was changed. Leave postgresql_concurrently out, or use op.create_index()."
+        )
+    options = {
         "postgresql_using": postgresql_using,
         "postgresql_where": sa.text(postgresql_where)
         if isinstance(postgresql_where, str)
@@ -52,72 +104,44 @@ def create_index(
         "postgresql_nulls_not_distinct": postgresql_nulls_not_distinct,
         "postgresql_tablespace": postgresql_tablespace,
     }
-    options: dict[str, Any] = {name: value for name, value in dialect.items() if value is not None}
-
-    def render(table: str, schema: str | None, *, concurrently: bool) -> str:
-        def create(op: Operations) -> None:
-            op.create_index(
-                index_name,
-                table,
-                list(columns),
-                schema=schema,
-                unique=unique,
-                postgresql_concurrently=concurrently,
-                **options,
-            )
-
-        return rendered.statement(create)
-
-    subject.refuse_long(index_name)
+    given: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
+    asked = Asked(name, columns, unique, given)
+    what = f"{name} on {schema}.{table_name}" if schema else f"{name} on {table_name}"
     if is_offline():
-        with script("create_index", index_name) as out:
-            out.write_alone(render(table_name, schema, concurrently=True))
-        return Done("create_index", index_name, changed=True)
-    with at_work("create_index", f"{index_name} on {table_name}") as work:
-        table = subject.table_of(work.connection, table_name, schema, kinds="rpm")
-        ensure(work, table, index_name, render)
+        with script("create_index", what) as out:
+            index_script.write_create(out, asked, (table_name, schema))
+        return Done("create_index", what, changed=True)
+    with at_work("create_index", what) as work:
+        ensure(work, subject.table_of(work.connection, table_name, schema, kinds="rpm"), name, asked)
         return work.done()
 
 
 def ensure(work: Work, table: Table, index_name: str, render: Render) -> None:
-    """Build an index unless it is there, valid and the same; what a failed build left is dropped first."""
-    wanted = _definition(work, table, render(subject.CLONE, None, concurrently=False))
-    found = indexes.index(work.connection, index_name, table.schema)
-    if found is not None and _is_there(found, table, wanted):
-        return
-    if found is not None:
-        _drop_leftover(work, found)
-    work.alone(render(table.name, table.schema, concurrently=True), step="build")
+    """Build an index unless it is there, valid and the same; what a failed build left is dropped first.
+
+    When it returns, a valid index of that definition is there under that name.
+    """
+    subject.refuse_long(index_name)
+    definition = index_definition.read(work, table, index_name, render)
+    with index_watch.shown(work) as show:
+        if table.is_partitioned:
+            partitioned_index.ensure(work, table, index_name, definition, show)
+        elif tables.is_hypertable(work.connection, table):
+            if not isinstance(render, Asked):
+                hypertable_index.refuse_unique(table)  # a constraint's: unique, all of them
+            else:
+                hypertable_index.ensure(work, table, render, definition, show)
+        else:
+            statement = render(table.name, table.schema, concurrently=True)
+            tell = index_watch.told(show, f"{table.schema}.{index_name}")
+            index_build.ensure(work, table, index_name, statement, meaning=definition.meaning, tell=tell)
 
 
-def _definition(work: Work, table: Table, create: str) -> str:
-    """Have the server say how it reads the definition, on an empty clone of the table."""
-
-    def ask(connection: Connection, clone: str) -> str:
-        connection.execute(create.encode())
-        row = connection.execute("select to_regclass(%s)::oid::bigint", (f"pg_temp.{clone}",)).fetchone()
-        assert row is not None
-        (only,) = indexes.of_table(connection, row[0])
-        return only.definition
-
-    try:
-        return subject.on_clone(work, table, ask, like="")
-    except UndefinedColumn as error:
+def _named(index_name: str | None) -> str:
+    if index_name is None:
         raise ObjectError(
-            f"Table {table}: {error.diag.message_primary}. Nothing was changed. Check the revision."
-        ) from None
-
-
-def _is_there(found: Index, table: Table, wanted: str) -> bool:
-    if found.table_oid != table.oid or (found.is_valid and found.definition != wanted):
-        raise ObjectError(
-            f"There is an index {found} already, and it is another one: {found.sql}. Nothing was changed. "
-            "Give the new one another name, or drop the old one first with online.drop_index()."
+            "The index has no name. Nothing was changed. Give it one: a re-run finds it again by its name, "
+            "and so does its downgrade."
         )
-    return found.is_valid
-
-
-def _drop_leftover(work: Work, found: Index) -> None:
-    """A build that failed left it: it costs writes, serves no read, and may already enforce uniqueness."""
-    drop = sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(found.schema, found.name))
-    work.alone(drop, step="drop leftover")
+    subject.refuse_long(index_name)
+    return index_name

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from psycopg import Connection, sql
 
-from homeops_db.catalog import tables
+from homeops_db.catalog import locks, tables
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import Wanted
@@ -92,5 +92,6 @@ def on_clone(
             )
             return probe(connection, CLONE)
 
-    wants: Sequence[Wanted] = [Wanted(table, "ACCESS SHARE", (table.oid,))]
+    may_lock = locks.may_lock(work.connection, table.oid, "ACCESS SHARE")
+    wants: Sequence[Wanted] = [Wanted(table, "ACCESS SHARE", (table.oid,), may_lock)]
     return work.under_locks(wants, try_out, step="look", changes=False)

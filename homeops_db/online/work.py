@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from homeops_db import database, faults
 from homeops_db.catalog import server
+from homeops_db.errors import OnlineError
 from homeops_db.history.hooks import Recorder
 from homeops_db.history.patience import driver_of
 from homeops_db.locking import policy, take, watch
@@ -107,18 +108,21 @@ class Work:
         self.changed = True
         faults.point(f"{self.operation}: {step}: done")
 
-    def announce(self) -> None:
-        """Write into the ledger that something is about to be removed; see `began_before`."""
+    def announce(self, **also: str) -> None:
+        """Write into the ledger that something is about to be removed, and what ``also`` a re-run must know.
+
+        See `began_before`.
+        """
         if self.recorder is not None:
-            self.recorder.record_step(self._announcement)
+            self.recorder.record_step(self._announcement | also)
         faults.point(f"{self.operation}: announced")
 
-    def began_before(self) -> bool:
+    def began_before(self, **also: str) -> bool:
         """Whether an interrupted run of this same revision announced this: then it has removed what is gone.
 
         So a name that never existed is an error, and a re-run after a crash is not.
         """
-        return self.recorder is not None and self.recorder.step_begun(self._announcement)
+        return self.recorder is not None and self.recorder.step_begun(self._announcement | also)
 
     @property
     def _announcement(self) -> dict[str, str]:
@@ -144,7 +148,7 @@ class Work:
 @contextmanager
 def at_work(operation: str, subject: str) -> Iterator[Work]:
     """Leave the revision's transaction for one operation: what came before it is committed, unstamped."""
-    context = op.get_context()
+    context = _context()
     recorder = context.opts.get("homeops_recorder")
     base = recorder.policy if recorder is not None else Policy()
     with _autocommit(context, operation) as connection, watch.paused(), observing(connection) as observer:
@@ -153,15 +157,16 @@ def at_work(operation: str, subject: str) -> Iterator[Work]:
 
 def is_offline() -> bool:
     """Whether SQL is written out (``--sql``) instead of sent."""
-    return bool(op.get_context().as_sql)
+    return bool(_context().as_sql)
 
 
 @contextmanager
 def script(operation: str, subject: str) -> Iterator["Script"]:
     """Leave the transaction of a ``--sql`` script for one operation."""
-    context = op.get_context()
+    context = _context()
     with context.autocommit_block():
-        context.impl.static_output(f"-- online.{operation}: {subject}")
+        one_line = " ".join(subject.split())  # a name may hold a line feed, which would end the comment
+        context.impl.static_output(f"-- online.{operation}: {one_line}")
         recorder = context.opts.get("homeops_recorder")
         timeout = recorder.statement_timeout.total_seconds() if recorder is not None else 0
         yield Script(context.impl.static_output, statement_timeout=f"{timeout * 1000:.0f}ms")
@@ -216,6 +221,16 @@ def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
         "select set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
         (lock, statement),
     )
+
+
+def _context() -> MigrationContext:
+    try:
+        return op.get_context()
+    except (NameError, AttributeError):  # so Alembic tells that no revision runs, or that one has ended
+        raise OnlineError(
+            "Online operations belong in upgrade() or downgrade() of a revision, and this call is outside. "
+            "Nothing was changed. Write a revision: alembic revision -m ..."
+        ) from None
 
 
 @contextmanager

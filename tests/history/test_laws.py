@@ -21,6 +21,7 @@ from homeops_db.localdb import server
 from homeops_db.settings import PROJECT_ROOT, Settings, load
 from tests.fixtures import projects
 from tests.fixtures.databases import connect, libpq
+from tests.fixtures.schema import dump
 
 __all__ = [
     "test_model_definitions_match_ddl",
@@ -40,19 +41,6 @@ def alembic_engine(empty_url: URL) -> Iterator[Engine]:
     engine = database.engine(empty_url, Settings(), application="tests")
     yield engine
     engine.dispose()
-
-
-def dump(url: URL, *options: str) -> str:
-    """Dump the schema; what differs from run to run is left out."""
-    pg_dump = server.ensure_running(load()).bin / "pg_dump"
-    ended = subprocess.run(
-        [pg_dump, "--schema-only", *options, "--dbname", libpq(url)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = [line for line in ended.stdout.splitlines() if line and not line.startswith(("--", "\\"))]
-    return "\n".join(lines)
 
 
 def test_the_revisions_on_disk_break_no_law() -> None:

@@ -1,0 +1,323 @@
+"""What the traffic feels while a revision waits for a lock, builds an index or validates a constraint.
+
+``python -m benchmarks.locks [--rows N] [--hold SECONDS] [--rounds N] [--json]`` makes a database of its own
+on the local server. The traffic is open-loop: a request's latency counts from the moment it was due, so
+that a stall is felt by everybody who would have come, as pgbench's --rate has it.
+"""
+
+import argparse
+import json
+import multiprocessing
+import random
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+
+import psycopg
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.pool import NullPool
+
+from homeops_db import online
+from homeops_db.localdb import server
+from homeops_db.settings import load
+
+DATABASE = "benchmark_locks"
+CLIENTS = 3
+RATE = 100  # requests a second and client, half reads and half writes by key
+ENOUGH = 20  # requests, or a percentile of them says nothing
+QUIET = 4.0  # seconds of traffic alone before each measurement
+
+
+@dataclass(frozen=True)
+class Request:
+    due: float
+    ms: float
+
+
+@dataclass
+class Felt:
+    """The latencies of some windows."""
+
+    requests: list[Request] = field(default_factory=list)
+
+    def p99(self) -> float:
+        if len(self.requests) < ENOUGH:
+            sys.exit(
+                f"Only {len(self.requests)} requests fell into a measurement: give more --rows or --rounds."
+            )
+        latencies = sorted(request.ms for request in self.requests)
+        return latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))]
+
+    def worst(self) -> float:
+        return max(request.ms for request in self.requests)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the table (default 1000000)")
+    parser.add_argument("--hold", type=float, default=20, help="seconds the table is held (default 20)")
+    parser.add_argument("--rounds", type=int, default=3, help="of each measurement (default 3)")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    local = server.ensure_running(load({})).url
+    with connect(local) as admin:
+        admin.execute(f"drop database if exists {DATABASE} (force)")
+        admin.execute(f"create database {DATABASE}")
+        try:
+            rows = measure(local.set(database=DATABASE), given)
+        finally:
+            admin.execute(f"drop database {DATABASE} (force)")
+    print(json.dumps(rows, indent=2) if given.json else "\n".join(map(line, rows)))
+    sys.exit(0 if all(row["met"] for row in rows) else 1)
+
+
+def measure(url: sa.URL, given: argparse.Namespace) -> list[dict]:
+    with connect(url) as connection:
+        fill(connection, given.rows)
+    return [*waiting(url, given), *building(url, given), overhead(url, given.rounds)]
+
+
+def connect(url: sa.URL) -> psycopg.Connection:
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True)
+
+
+def fill(connection: psycopg.Connection, rows: int) -> None:
+    """Like financial.transactions: a bigint key, about 120 bytes a row, two secondary indexes."""
+    connection.execute("create table accounts (id bigint primary key)")
+    connection.execute("insert into accounts select generate_series(0, 999)")
+    connection.execute(
+        "create table target (id bigint primary key, account_id bigint not null, amount numeric(12,2) not null, "
+        "happened_at timestamptz not null, category text, description text not null)"
+    )
+    connection.execute(
+        "insert into target select i, i % 1000, i % 100000 / 100.0, timestamptz '2024-01-01' + i * interval '1 s', "
+        f"'category ' || i % 50, 'a payment of some kind, number ' || i from generate_series(1, {rows}) i"
+    )
+    connection.execute("create index on target (account_id); create index on target (happened_at)")
+    connection.execute("vacuum analyze target")
+
+
+# The traffic ------------------------------------------------------------------------------------------
+
+
+def client(url: str, rows: int, pipe: Pipe, number: int) -> None:
+    """One client in a process of its own: a request every 1/RATE seconds, until it is told to end."""
+    chance = random.Random(number)  # noqa: S311 - no secret
+    felt: list[tuple[float, float]] = []
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        due = time.monotonic() + number / RATE / CLIENTS
+        while not pipe.poll():
+            time.sleep(max(0.0, due - time.monotonic()))
+            key = (chance.randint(1, rows),)
+            if len(felt) % 2:
+                connection.execute("select amount, description from target where id = %s", key)
+            else:
+                connection.execute("update target set amount = amount + 1 where id = %s", key)
+            felt.append((due, (time.monotonic() - due) * 1000))
+            due += 1 / RATE
+    pipe.send(felt)
+
+
+class Traffic:
+    def __init__(self, url: sa.URL, rows: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        pipes = [spawn.Pipe() for _ in range(CLIENTS)]
+        self.pipes = [ours for ours, _ in pipes]
+        self.processes = [
+            spawn.Process(target=client, args=(plain, rows, theirs, number))
+            for number, (_, theirs) in enumerate(pipes)
+        ]
+        for process in self.processes:
+            process.start()
+        time.sleep(3)  # imports, and caches that warm up
+        self.windows: list[tuple[str, float, float]] = []
+
+    @contextmanager
+    def window(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.windows.append((name, began, time.monotonic()))
+
+    def quiet(self) -> None:
+        with self.window("idle"):
+            time.sleep(QUIET)
+
+    def end(self) -> dict[str, list[Felt]]:
+        """What was felt in each window, by name."""
+        time.sleep(1)
+        for pipe in self.pipes:
+            pipe.send(None)
+        requests = [Request(*request) for pipe in self.pipes for request in pipe.recv()]
+        for process in self.processes:
+            process.join(10)
+        felt: dict[str, list[Felt]] = {}
+        for name, began, ended in self.windows:
+            inside = [one for one in requests if one.due <= ended and one.due + one.ms / 1000 >= began]
+            felt.setdefault(name, []).append(Felt(inside))
+        return felt
+
+
+def pooled(felt: list[Felt]) -> Felt:
+    return Felt([request for one in felt for request in one.requests])
+
+
+# Measurements -----------------------------------------------------------------------------------------
+
+
+def waiting(url: sa.URL, given: argparse.Namespace) -> list[dict]:
+    """A transaction holds the table; a revision wants ACCESS EXCLUSIVE."""
+    traffic, after = Traffic(url, given.rows), []
+    for number in range(given.rounds):
+        for name, add in (("online", add_online), ("plain", add_plain)):
+            traffic.quiet()
+            with traffic.window(name):
+                after.append((name, held_up(url, given.hold, add, number)))
+    felt = traffic.end()
+    idle, ours, plain = (pooled(felt[name]) for name in ("idle", "online", "plain"))
+    taken = statistics.median(ms for name, ms in after if name == "online")
+    return [
+        row(
+            "p99 of the traffic while online waits for ACCESS EXCLUSIVE ÷ idle", ours.p99() / idle.p99(), 1.5
+        ),
+        row("worst stall meanwhile, ms", ours.worst(), 60),
+        row("lock taken after its release, ms (median)", taken, 200),
+        row("worst request while idle, ms", idle.worst()),
+        row("p99 of the traffic while a plain ALTER TABLE waits ÷ idle", plain.p99() / idle.p99()),
+        row("worst stall of a plain ALTER TABLE, ms", plain.worst()),
+    ]
+
+
+def held_up(url: sa.URL, hold: float, add: Callable[[sa.URL, int], None], number: int) -> float:
+    """Run it while the table is held; give the ms from the release to its end."""
+    with connect(url) as holder:
+        holder.execute("begin; select count(*) from target where id < 100")
+        time.sleep(0.2)
+        released: list[float] = []
+
+        def release() -> None:
+            holder.execute("commit")
+            released.append(time.monotonic())
+
+        timer = threading.Timer(hold, release)
+        timer.start()
+        add(url, number)
+        ended = time.monotonic()
+        timer.join()
+    return (ended - released[0]) * 1000
+
+
+def add_online(url: sa.URL, number: int) -> None:
+    with revision(url):
+        online.add_column("target", sa.Column(f"online_{number}", sa.Integer()))
+
+
+def add_plain(url: sa.URL, number: int) -> None:
+    with connect(url) as connection:
+        connection.execute(f"alter table target add column plain_{number} int")
+
+
+@contextmanager
+def revision(url: sa.URL) -> Iterator[None]:
+    with sa.create_engine(url, poolclass=NullPool).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+        with context.begin_transaction(_per_migration=True), Operations.context(context):
+            yield
+
+
+BUILDS: dict[str, tuple[Callable[[], object], str, str]] = {
+    "create_index": (
+        lambda: online.create_index("ix", "target", ["category", "happened_at"]),
+        "create index ix on target (category, happened_at)",
+        "drop index ix",
+    ),
+    "create_check_constraint": (
+        lambda: online.create_check_constraint("ck", "target", "amount > -1 and length(description) > 1"),
+        "alter table target add constraint ck check (amount > -1 and length(description) > 1)",
+        "alter table target drop constraint ck",
+    ),
+    "alter_column(nullable=False)": (
+        lambda: online.alter_column("target", "category", nullable=False),
+        "alter table target alter category set not null",
+        "alter table target alter category drop not null",
+    ),
+    "create_foreign_key": (
+        lambda: online.create_foreign_key("fk", "target", "accounts", ["account_id"], ["id"]),
+        "alter table target add constraint fk foreign key (account_id) references accounts (id)",
+        "alter table target drop constraint fk",
+    ),
+}
+
+
+def building(url: sa.URL, given: argparse.Namespace) -> list[dict]:
+    """Indexes and constraints, online and in the blocking form."""
+    traffic = Traffic(url, given.rows)
+    with connect(url) as connection:
+        for _ in range(given.rounds):
+            for name, (build, blocking, undo) in BUILDS.items():
+                traffic.quiet()
+                with traffic.window(f"online.{name}"), revision(url):
+                    build()
+                connection.execute(undo)
+                traffic.quiet()
+                with traffic.window(f"blocking {name}"):
+                    connection.execute(blocking)
+                connection.execute(undo)
+    felt = {name: pooled(windows) for name, windows in traffic.end().items()}
+    idle = felt["idle"].p99()
+    return [
+        found
+        for name in BUILDS
+        for ours, theirs in [(felt[f"online.{name}"], felt[f"blocking {name}"])]
+        for found in (
+            row(f"p99 of the traffic during online.{name} ÷ idle", ours.p99() / idle),
+            row(
+                f"p99 of the traffic during online.{name} ÷ the blocking form", ours.p99() / theirs.p99(), 1.0
+            ),
+            row(f"worst request during online.{name}, ms", ours.worst()),
+            row(f"worst request during the blocking form of {name}, ms", theirs.worst()),
+        )
+    ]
+
+
+def overhead(url: sa.URL, rounds: int) -> dict:
+    """online.create_index against the bare statement, without traffic."""
+    taken: dict[str, list[float]] = {"online": [], "bare": []}
+    with connect(url) as connection:
+        for _ in range(max(rounds, 3)):
+            began = time.perf_counter()
+            with revision(url):
+                online.create_index("ix", "target", ["category", "happened_at"])
+            taken["online"].append(time.perf_counter() - began)
+            connection.execute("drop index ix")
+            began = time.perf_counter()
+            with connect(url) as bare:
+                bare.execute("create index concurrently ix on target (category, happened_at)")
+            taken["bare"].append(time.perf_counter() - began)
+            connection.execute("drop index ix")
+    ours, theirs = (statistics.median(taken[name]) for name in ("online", "bare"))
+    return row("online.create_index ÷ CREATE INDEX CONCURRENTLY", ours / theirs, 1.05)
+
+
+def row(what: str, value: float, goal: float | None = None) -> dict:
+    return {"what": what, "value": round(value, 3), "goal": goal, "met": goal is None or value <= goal}
+
+
+def line(found: dict) -> str:
+    if found["goal"] is None:
+        return f"{found['what']}: {found['value']}"
+    return (
+        f"{found['what']}: {found['value']} (goal ≤ {found['goal']}, {'met' if found['met'] else 'MISSED'})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Columns as the catalog has them, and what a change did to the files of their table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+from psycopg import Connection
+from psycopg.rows import class_row, scalar_row
+
+# A column that is inherited names its nearest parent. A partition key may also use it in an expression:
+# then, as for a plain key column, the column itself depends on the table.
+COLUMN: LiteralString = """
+select a.attnum as number, a.attname as name, quote_ident(a.attname) as quoted,
+       format_type(a.atttypid, a.atttypmod) as type,
+       t.typnotnull or exists (select from pg_constraint c where c.contypid = t.oid) as is_constrained_domain,
+       (select format('%%I.%%I', n.nspname, l.collname) from pg_collation l
+        join pg_namespace n on n.oid = l.collnamespace where l.oid = a.attcollation) as collation,
+       a.attnotnull as is_not_null, pg_get_expr(d.adbin, d.adrelid) as default,
+       a.attgenerated::text as generated, a.attidentity::text as identity,
+       a.attstorage::text as storage, a.attcompression::text as compression,
+       col_description(a.attrelid, a.attnum) as comment,
+       exists (select from pg_constraint c where c.conrelid = a.attrelid and c.contype = 'p'
+               and a.attnum = any(c.conkey)) as is_in_primary_key,
+       exists (select from pg_index i where i.indrelid = a.attrelid and i.indisreplident
+               and a.attnum = any(i.indkey)) as is_in_replica_identity,
+       exists (select from pg_partitioned_table p
+               where p.partrelid = a.attrelid and a.attnum = any(p.partattrs))
+       or exists (select from pg_depend p where p.classid = 'pg_class'::regclass and p.objid = a.attrelid
+                  and p.objsubid = a.attnum and p.refobjid = a.attrelid and p.refobjsubid = 0
+                  and p.deptype = 'i') as is_in_partition_key,
+       parent.name as parent, coalesce(parent.is_not_null, false) as parent_is_not_null
+from pg_attribute a
+join pg_type t on t.oid = a.atttypid
+left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+left join lateral (
+    select format('%%I.%%I', n.nspname, c.relname) as name, p.attnotnull as is_not_null
+    from pg_inherits i
+    join pg_attribute p on p.attrelid = i.inhparent and p.attname = a.attname and not p.attisdropped
+    join pg_class c on c.oid = i.inhparent
+    join pg_namespace n on n.oid = c.relnamespace
+    where i.inhrelid = a.attrelid and p.attnum > 0
+    order by p.attnotnull desc, i.inhseqno
+    limit 1
+) parent on true
+where a.attrelid = %(oid)s and a.attname = %(name)s and a.attnum > 0 and not a.attisdropped
+"""
+
+# The files of a table and of its indexes, and how often it was read through by this transaction. An
+# index that ALTER TYPE makes anew without building it keeps its file, under another oid.
+FOOTPRINT: LiteralString = """
+select pg_relation_filenode(%(oid)s::oid)::bigint as file,
+       array(select format('%%s %%s', x.relname, pg_relation_filenode(x.oid))
+             from pg_index i join pg_class x on x.oid = i.indexrelid
+             where i.indrelid = %(oid)s order by 1) as indexes,
+       pg_stat_get_xact_numscans(%(oid)s)::bigint as scans
+"""
+NOT_VALID: LiteralString = """
+select c.conname as name from pg_constraint c
+where c.conrelid = %(oid)s and c.contype = 'c' and not c.convalidated
+"""
+COUNTS_SCANS: LiteralString = "select current_setting('track_counts')::boolean"
+
+# -1 until PostgreSQL 16, and NULL since, mean that there is none.
+STATISTICS: LiteralString = """
+select n.nspname as schema, s.stxname as name, coalesce(s.stxstattarget, -1)::int as target
+from pg_depend d
+join pg_statistic_ext s on s.oid = d.objid
+join pg_namespace n on n.oid = s.stxnamespace
+where d.classid = 'pg_statistic_ext'::regclass and d.refclassid = 'pg_class'::regclass
+  and d.refobjid = %(oid)s and d.refobjsubid = %(number)s
+order by 1, 2
+"""
+
+HAS_STATISTICS: LiteralString = """
+select exists (select from pg_stats where schemaname = %(schema)s and tablename = %(table)s
+               and attname = %(name)s)
+"""
+
+IS_DIMENSION: LiteralString = """
+select exists (select from _timescaledb_catalog.dimension d
+               join _timescaledb_catalog.hypertable h on h.id = d.hypertable_id
+               where h.schema_name = %(schema)s and h.table_name = %(table)s and d.column_name = %(name)s)
+"""
+
+# Of a partition there is one.
+PARENT: LiteralString = """
+select format('%%I.%%I', n.nspname, c.relname)
+from pg_inherits i
+join pg_class c on c.oid = i.inhparent
+join pg_namespace n on n.oid = c.relnamespace
+where i.inhrelid = %(oid)s
+order by i.inhseqno
+"""
+
+HAS_NOT_NULL_CONSTRAINTS: LiteralString = "select current_setting('server_version_num')::int >= 180000"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``default`` is also what a generated column is generated from."""
+
+    number: int
+    name: str
+    quoted: str
+    type: str
+    is_constrained_domain: bool
+    collation: str | None
+    is_not_null: bool
+    default: str | None
+    generated: str
+    identity: str
+    storage: str
+    compression: str
+    comment: str | None
+    is_in_primary_key: bool
+    is_in_replica_identity: bool
+    is_in_partition_key: bool
+    parent: str | None
+    parent_is_not_null: bool
+
+    def __str__(self) -> str:
+        words = [self.type, f"collation {self.collation}" if self.collation else ""]
+        words += ["NOT NULL" if self.is_not_null else ""]
+        if self.identity:
+            words.append("identity")
+        elif self.default is not None:
+            words.append(f"{'generated as' if self.generated else 'default'} {self.default}")
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The file of a table and those of its indexes, and how often this transaction has scanned it."""
+
+    file: int
+    indexes: Sequence[str]
+    scans: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Extended statistics; ``target`` is -1 where none was set."""
+
+    schema: str
+    name: str
+    target: int
+
+
+def column(connection: Connection, table_oid: int, name: str) -> Column | None:
+    """Read the column of that name. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Column)) as cursor:
+        return cursor.execute(COLUMN, {"oid": table_oid, "name": name}).fetchone()
+
+
+def footprint(connection: Connection, table_oid: int) -> Footprint:
+    """Read the files of a table, and how often the open transaction has scanned it. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Footprint)) as cursor:
+        row = cursor.execute(FOOTPRINT, {"oid": table_oid}).fetchone()
+    assert row is not None
+    return row
+
+
+def counts_scans(connection: Connection) -> bool:
+    """Read whether the server counts scans at all (track_counts). Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(COUNTS_SCANS).fetchone())
+
+
+def statistics(connection: Connection, table_oid: int, number: int) -> list[Statistics]:
+    """Read the extended statistics that a column is part of. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Statistics)) as cursor:
+        return cursor.execute(STATISTICS, {"oid": table_oid, "number": number}).fetchall()
+
+
+def has_statistics(connection: Connection, schema: str, table: str, name: str) -> bool:
+    """Read whether the planner knows anything of a column's values. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        values = {"schema": schema, "table": table, "name": name}
+        return bool(cursor.execute(HAS_STATISTICS, values).fetchone())
+
+
+def is_dimension(connection: Connection, schema: str, table: str, name: str) -> bool:
+    """Read whether a hypertable is cut into chunks by a column. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        values = {"schema": schema, "table": table, "name": name}
+        return bool(cursor.execute(IS_DIMENSION, values).fetchone())
+
+
+def has_not_null_constraints(connection: Connection) -> bool:
+    """Read whether NOT NULL is a constraint that can be added NOT VALID: since PostgreSQL 18."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(HAS_NOT_NULL_CONSTRAINTS).fetchone())
+
+
+def parent_table(connection: Connection, table_oid: int) -> str | None:
+    """Read the name of a partition's parent, or of the first table that it inherits. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(PARENT, {"oid": table_oid}).fetchone()

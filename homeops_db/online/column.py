@@ -1,0 +1,199 @@
+"""Columns: added where that takes no longer on a big table than on a small one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg.errors import TooManyColumns
+
+from homeops_db.catalog import columns, locks
+from homeops_db.catalog.columns import Column
+from homeops_db.catalog.tables import Table
+from homeops_db.errors import ObjectError, UnsafeError
+from homeops_db.locking.wanted import wanted
+from homeops_db.online import constraint, probe, rendered, script_guard, subject
+from homeops_db.online.probe import Effect
+from homeops_db.online.work import Done, Work, at_work, is_offline, script
+
+
+def add_column(
+    table_name: str,
+    column: sa.Column[Any],
+    *,
+    schema: str | None = None,
+    if_not_exists: bool | None = None,  # noqa: ARG001 - a column that is there and the same is left alone anyway
+    inline_references: bool | None = None,  # noqa: ARG001 - a column with a foreign key is refused
+    inline_primary_key: bool | None = None,  # noqa: ARG001 - and so is one with a primary key
+) -> Done:
+    """Add a column while reads and writes go on; twin of ``op.add_column``.
+
+    A constant default, or a stable one like ``now()``, is filled in at once: old rows aren't touched.
+    Whether a column can be added so is tried out on an empty clone of the table.
+
+    Args:
+        table_name: The table. Partitions and inheritance children get the column with it.
+        column: The column, with its comment. Constraints and indexes are operations of their own.
+        schema: The table's schema; by the search path when None.
+        if_not_exists: Accepted as in ``op``. Without it too, a column that is there and the same is
+            left alone; one that is there and another is refused.
+        inline_references: Accepted as in ``op``.
+        inline_primary_key: Accepted as in ``op``.
+
+    Returns:
+        What was done. ``changed`` is False when the column was there already.
+
+    Raises:
+        ObjectError: No such table or type, too long a name, another role's table, a partition, or
+            another column by that name.
+        UnsafeError: It would rewrite or read the whole table (a volatile default, an identity, a
+            generated column, a constrained domain, NOT NULL without a default, a constraint or an index
+            on the column). The text has the steps to write instead.
+        LockTimeoutError: The lock wasn't to be had.
+
+    Locks: ACCESS EXCLUSIVE on the table and its children for some milliseconds. A re-run finds the
+    column; what later steps of the same revision did to it is accepted. Its downgrade is `drop_column`.
+    Method: https://www.postgresql.org/docs/17/sql-altertable.html#SQL-ALTERTABLE-NOTES
+    """
+    what = subject_of(table_name, schema, column.name)
+    subject.refuse_long(column.name)
+    _refuse_attached(column, what)
+
+    def change(table: str, schema: str | None) -> Sequence[str]:
+        return rendered.statements(lambda op: op.add_column(table, column, schema=schema))
+
+    if len(change(table_name, schema)) > 1 + (column.comment is not None):
+        raise _attached(what, "a check", "create_check_constraint")
+    if is_offline():
+        with script("add_column", what) as out:
+            out.write(script_guard.probing(what, table_name, schema, change(script_guard.CLONE, None)))
+            out.write_together(*change(table_name, schema))
+        return Done("add_column", what, changed=True)
+    with at_work("add_column", what) as work:
+        table = subject.table_of(work.connection, table_name, schema)
+        _refuse_partition(work, table)
+        _ensure(work, table, column, change)
+        return work.done()
+
+
+def subject_of(table_name: str, schema: str | None, column_name: str) -> str:
+    """Name a column in messages and in the ledger, alike in every run of a revision."""
+    return f"{schema}.{table_name}.{column_name}" if schema else f"{table_name}.{column_name}"
+
+
+def _ensure(work: Work, table: Table, column: sa.Column[Any], change: probe.Change) -> None:
+    name = str(column.name)
+    found = columns.column(work.connection, table.oid, name)
+    effect = probe.effect(work, table, name, change, anew=found is not None)
+    statements = change(table.name, table.schema)
+    if found is not None:
+        if _differs(found, effect.column) and not work.began_before():
+            raise _another(table, found, effect.column)
+        if found.comment is None and column.comment:
+            work.execute(
+                [wanted(work.connection, table, locks.SHARE_UPDATE_EXCLUSIVE)],
+                *statements[1:],
+                step="comment",
+            )
+        return
+    _refuse_hurting(table, name, effect)
+    if effect.column.default is not None:
+        probe.refuse_row_type_users(work, table)
+    work.announce()
+    try:
+        work.execute([wanted(work.connection, table)], *statements, step="add")
+    except TooManyColumns as error:
+        # The clone hasn't the columns that were dropped, and the table still has their numbers.
+        raise constraint.refused(table, error) from error
+
+
+def _differs(found: Column, asked: Column) -> bool:
+    return (
+        found.type,
+        found.collation,
+        found.is_not_null,
+        found.default,
+        found.generated,
+        found.identity,
+    ) != (
+        asked.type,
+        asked.collation,
+        asked.is_not_null,
+        asked.default,
+        asked.generated,
+        asked.identity,
+    )
+
+
+def _another(table: Table, found: Column, asked: Column) -> ObjectError:
+    return ObjectError(
+        f"Table {table} has a column {found.name} already, and it is another one: {found}, not {asked}. "
+        "Nothing was changed. Give the new one another name, or change the old one with "
+        "online.alter_column()."
+    )
+
+
+def _refuse_partition(work: Work, table: Table) -> None:
+    if table.is_partition:
+        parent = columns.parent_table(work.connection, table.oid)
+        raise ObjectError(
+            f"{table} is a partition of {parent}, and has the same columns as it. Nothing was changed. Add "
+            f"the column to {parent}: its partitions get it too."
+        )
+
+
+def _refuse_attached(column: sa.Column[Any], what: str) -> None:
+    """Refuse what comes with the column and builds or scans under the lock that adds it."""
+    if column.primary_key:
+        raise _attached(what, "a primary key", "create_unique_constraint")
+    if column.foreign_keys:
+        raise _attached(what, "a foreign key", "create_foreign_key")
+    if column.unique:
+        raise _attached(what, "a unique constraint", "create_unique_constraint")
+    if column.index:
+        raise _attached(what, "an index", "create_index")
+    if any(isinstance(found, sa.CheckConstraint) for found in column.constraints):
+        raise _attached(what, "a check", "create_check_constraint")
+
+
+def _attached(what: str, attached: str, operation: str) -> UnsafeError:
+    return UnsafeError(
+        f"Column {what} comes with {attached}, which would read the whole table while nobody else can. "
+        f"Nothing was changed. Leave it out of the column, and write online.{operation}() after "
+        "online.add_column()."
+    )
+
+
+def _refuse_hurting(table: Table, name: str, effect: Effect) -> None:
+    if effect.hurts is None:
+        return
+    why, steps = _way_out(table, name, effect)
+    raise UnsafeError(
+        f"Adding {table}.{name} {effect.hurts} under ACCESS EXCLUSIVE: {why}. Nothing was changed. {steps}"
+    )
+
+
+def _way_out(table: Table, name: str, effect: Effect) -> tuple[str, str]:
+    """Say why a column can't be added at once, and the steps that come to the same end."""
+    column = effect.column
+    alter = f'online.alter_column("{table.name}", "{name}", schema="{table.schema}", '
+    fill = "fill the old rows in batches"
+    if column.generated:
+        why = "a generated column is computed for every row"
+        steps = f"Add a plain column, keep it with a trigger, and {fill}."
+    elif column.identity:
+        why = "an identity numbers every row"
+        steps = (
+            f"Add a plain column, make a sequence, {alter}server_default=…) with its nextval(), and {fill}."
+        )
+    elif column.is_constrained_domain or (effect.rewrites and column.default is None):
+        why = f"domain {column.type} has constraints, which are checked row by row"
+        steps = (
+            "Add it with the type below the domain, and the constraints by online.create_check_constraint()."
+        )
+    elif column.default is None:
+        why = "it is NOT NULL and has no default, so old rows contradict it"
+        steps = f"Three steps: online.add_column() with nullable=True; {fill}; {alter}nullable=False)."
+    else:
+        why = f"its default {column.default} is another value in every row"
+        steps = f"Three steps: online.add_column() without it; {alter}server_default=…) for new rows; {fill}."
+    return why, steps

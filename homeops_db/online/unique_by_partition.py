@@ -1,0 +1,103 @@
+"""UNIQUE constraints of a partitioned table: the parent's first, then each partition's, then attached.
+
+As pg_dump writes them: the parent's constraint is made ONLY there, and isn't valid until the index of
+each partition is attached to it. What becomes a partition meanwhile gets its own by itself.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from psycopg.errors import NotSupportedError, ProgrammingError
+
+from homeops_db.catalog import constraints, locks, partitions, tables
+from homeops_db.catalog.constraints import Constraint
+from homeops_db.catalog.tables import Table
+from homeops_db.errors import ObjectError
+from homeops_db.locking.wanted import Wanted, wanted
+from homeops_db.online import constraint, index, subject
+from homeops_db.online.unique_definition import Asked, attachment
+from homeops_db.online.work import Work
+
+
+def ensure(work: Work, asked: Asked, table: Table, meaning: str) -> None:
+    """Make the constraint on a partitioned table and all below it; goes on with what it finds.
+
+    Raises:
+        ObjectError: A partition is a foreign table, or the key lacks columns that a table is partitioned by.
+        ViolationError: Rows of a partition have equal keys.
+    """
+    for part in tables.tree(work.connection, table.oid):
+        if part.kind == "f":
+            raise ObjectError(
+                f"The partition {part} is a foreign table, and can't have unique indexes. Nothing was "
+                "changed. Detach it first."
+            )
+        found = constraints.constraint(work.connection, part.oid, name_of(part.name, asked.columns))
+        if part.oid != table.oid and found is not None and found.definition != meaning:
+            raise constraint.another(part, found)
+    _ensure_below(work, asked, table, _ensure_only(work, asked, table, asked.name), meaning)
+
+
+def _ensure_below(work: Work, asked: Asked, table: Table, parent: Constraint, meaning: str) -> None:
+    for part in _parts(work, table):
+        found = _of_part(work, part, parent, meaning)
+        name = found.name if found else name_of(part.name, asked.columns)
+        if part.is_partitioned:
+            _ensure_below(work, asked, part, found or _ensure_only(work, asked, part, name), meaning)
+        elif found is None:
+            index.ensure(work, part, name, asked.index(name))
+        if found is None or found.parent_oid != parent.oid:
+            statements = [attachment((table.name, table.schema), parent.name, part.schema, name)]
+            if found is None and not part.is_partitioned:
+                statements.insert(0, asked.adoption((part.name, part.schema), name))
+            lock = _alone(part) if part.is_partitioned else wanted(work.connection, part)
+            work.execute([lock], *statements, step=f"attach {part}")
+
+
+def _ensure_only(work: Work, asked: Asked, table: Table, name: str) -> Constraint:
+    """Give the constraint that stands on a parent alone; made where it isn't there."""
+    found = constraints.constraint(work.connection, table.oid, name)
+    if found is None:
+        add = asked.only((table.name, table.schema), name)
+        try:
+            work.execute([_alone(table)], add, step=f"add to {table}")
+        except (ProgrammingError, NotSupportedError) as error:
+            raise constraint.refused(table, error) from error
+        found = constraints.constraint(work.connection, table.oid, name)
+    assert found is not None
+    return found
+
+
+def _alone(table: Table) -> Wanted:
+    """Name the lock on a parent; LOCK TABLE would lock its partitions too, and the statement doesn't."""
+    return Wanted(table, locks.ACCESS_EXCLUSIVE, (table.oid,), may_lock=False)
+
+
+def _parts(work: Work, table: Table) -> list[Table]:
+    """Give the partitions of a table, one level."""
+    below = {part.oid for part in partitions.of_parent(work.connection, table.oid)}
+    return [part for part in tables.tree(work.connection, table.oid) if part.oid in below]
+
+
+def _of_part(work: Work, part: Table, parent: Constraint, meaning: str) -> Constraint | None:
+    """Give the partition's own constraint: the attached one, else one that can be."""
+    same = [
+        found
+        for found in constraints.of_table(work.connection, part.oid)
+        if found.definition == meaning and found.parent_oid in (0, parent.oid)
+    ]
+    return max(same, key=lambda found: found.parent_oid, default=None)
+
+
+def name_of(part: str, columns: Sequence[str]) -> str:
+    """Name a partition's constraint as the server would; a longer name begins with its hash, and is cut."""
+    name = part + name_suffix(columns)
+    if len(name.encode()) > subject.LONGEST_NAME:
+        digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]
+        name = f"{digest}_{name}".encode()[: subject.LONGEST_NAME].decode(errors="ignore")
+    return name
+
+
+def name_suffix(columns: Sequence[str]) -> str:
+    """Give what is put behind a partition's name."""
+    return f"_{'_'.join(columns)}_key"
