@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench stop destroy clean
+.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench bench-locks stop destroy clean
 
 ##@ Use
 
@@ -45,7 +45,7 @@ coverage: $(VENV)/.installed-dev ## The same, and report what they cover
 	@$(MAKE) test PYTEST="--cov --cov-report=term"
 
 test-slow: $(VENV)/.installed-dev ## Run the slow tests
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest -m slow -n 3 --dist worksteal
 
 lint: $(VENV)/.installed-dev ## Check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -60,6 +60,9 @@ check: lint types floors test ## All of the above
 
 bench: $(VENV)/.installed-dev ## Measure `alembic upgrade head` against a bare Alembic project
 	@$(BIN)/python -m benchmarks.startup
+
+bench-locks: $(VENV)/.installed-dev ## Measure what the traffic feels while a revision waits for a lock, or builds (10 minutes)
+	@$(BIN)/python -m benchmarks.locks
 
 clean: ## Delete .venv and caches; databases and backups stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

@@ -24,8 +24,6 @@ CONSTRAINT: LiteralString = """
 select c.oid::bigint as oid, c.conname as name, c.contype::text as kind, c.conrelid::bigint as table_oid,
        c.convalidated as is_validated,
        coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true) as is_enforced,
-       coalesce((select i.indisvalid from pg_index i
-                 where i.indexrelid = c.conindid and i.indrelid = c.conrelid), true) as has_valid_index,
        c.conparentid::bigint as parent_oid, c.coninhcount > 0 as is_inherited, c.connoinherit as stays_here,
        c.conindid::bigint as index_oid, c.confrelid::bigint as referent_oid,
        array(select a.attname::text
@@ -151,7 +149,6 @@ class Constraint:
     table_oid: int
     is_validated: bool
     is_enforced: bool
-    has_valid_index: bool
     parent_oid: int
     is_inherited: bool
     stays_here: bool

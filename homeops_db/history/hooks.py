@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any, Final
@@ -154,7 +154,14 @@ class Recorder:
             step.migration_fn = patient(step.migration_fn, context, self.policy, self._record_tries)
 
     def _record_tries(self, tries: int, cost: Cost) -> None:
-        self.record_step({"operation": "revision", "tries": tries, **asdict(cost)})
+        self.record_step(
+            {
+                "operation": "revision",
+                "tries": tries,
+                "victims": cost.victims,
+                "victim_ms": round(cost.victim_ms),
+            }
+        )
 
     def record_step(self, detail: Mapping[str, Any]) -> None:
         """Append to the ledger what one operation of the revision in hand does or did."""

@@ -10,6 +10,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 from sqlalchemy.engine import Transaction
 from sqlalchemy.exc import DBAPIError
 
+from homeops_db import database
 from homeops_db.catalog import locks, relations, tables
 from homeops_db.errors import DatabaseError, LockTimeoutError
 from homeops_db.locking import look, report, take
@@ -91,6 +92,7 @@ class _Tries:
         """Try once; False after a lock timeout or a deadlock, when everything is rolled back."""
         self.patience.tries += 1
         transaction = self.context._transaction  # noqa: SLF001 - as its autocommit_block() does
+        failure: Exception | None = None
         with watching(self.observer, self.patience.policy) as watch:
             try:
                 with watch.armed():
@@ -100,13 +102,16 @@ class _Tries:
                     migrate()
             except (DBAPIError, psycopg.Error) as error:
                 take.refuse_foreign_cancel(_lock_failure(error), watch)
-                if not self._is_whole(transaction):
-                    raise self._not_again(watch) from error
-                self._start_again()
-                self.watch = watch
-                return False
-        self.patience.cost += watch.cost
-        return True
+                failure = error
+        self.watch = watch  # read when its thread has ended
+        if failure is None:
+            self.patience.cost += watch.cost
+            self._give_ledger_time()
+            return True
+        if not self._is_whole(transaction):
+            raise self._not_again(watch) from failure
+        self._start_again()
+        return False
 
     def wait(self) -> None:
         """Pause, and look until what the try waited for is to be had."""
@@ -126,6 +131,11 @@ class _Tries:
         if self.vacuumed and not wanting.make_autovacuum_yield(self.driver, self.vacuumed, after=after):
             timeout = max(timeout, wanting.outlasting_autovacuum(after))
         wanting.limit(self.driver, timeout)
+
+    def _give_ledger_time(self) -> None:
+        """The rows of version and ledger are written in this transaction too, and are not tried again."""
+        if not self.driver.autocommit:
+            wanting.limit(self.driver, database.LOCK_TIMEOUT)
 
     def _make_version_table(self) -> None:
         """Alembic makes it in the first revision's transaction: a rollback took it away."""

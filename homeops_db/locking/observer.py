@@ -82,9 +82,9 @@ def observing(worker: Connection) -> Iterator[Observer]:
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise DatabaseError(
-            f"No connection could be opened to watch the locks: {reason}. Nothing was changed by this step. A "
-            "run needs three connections: look at max_connections and at the role's CONNECTION LIMIT, then run "
-            "the same command again."
+            f"No connection could be opened to watch the locks: {reason}. Nothing was changed by this step. "
+            "A run needs three connections: look at max_connections and at the role's CONNECTION LIMIT, then "
+            "run the same command again."
         ) from error
     observer = Observer(row[0], timedelta(seconds=row[1]), parameters, connection)
     try:

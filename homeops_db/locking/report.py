@@ -97,9 +97,11 @@ def described(holder: Holder) -> str:
 
 
 def _listed(blockers: Sequence[Holder]) -> list[str]:
-    once = list({blocker.transaction: blocker for blocker in blockers}.values())
+    once: dict[str, Holder] = {}
+    for blocker in blockers:  # the first of a transaction says most
+        once.setdefault(blocker.transaction, blocker)
     rest = len(once) - _LISTED
-    lines = [f"  in the way: {described(holder)}" for holder in once[:_LISTED]]
+    lines = [f"  in the way: {described(holder)}" for holder in list(once.values())[:_LISTED]]
     return [*lines, f"  … and {rest} more"] if rest > 0 else lines
 
 

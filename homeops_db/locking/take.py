@@ -67,6 +67,7 @@ def take(
         vacuumed = look.until_clear(observer, wants, patience)
         patience.tries += 1
         faults.point(f"{name}: before")
+        done = False
         with watching(observer, policy) as watch:
             try:
                 with connection.transaction(), watch.armed():
@@ -77,8 +78,10 @@ def take(
             except (LockNotAvailable, DeadlockDetected, QueryCanceled) as error:
                 refuse_foreign_cancel(error, watch)
             else:
-                faults.point(f"{name}: committed")
-                return Taken(result, patience.tries, waited_ms, patience.cost + watch.cost)
+                done = True
+        if done:  # what the watch saw is read when its thread has ended
+            faults.point(f"{name}: committed")
+            return Taken(result, patience.tries, waited_ms, patience.cost + watch.cost)
         after_failed_try(observer, wants, patience, watch)
 
 
@@ -111,7 +114,15 @@ def after_failed_try(observer: Observer, wants: Sequence[Wanted], patience: Pati
 
 
 def blockers(observer: Observer, watch: Watch) -> list[Holder]:
-    """Read who of those that a try waited for is still there."""
-    return observer.ask(
-        lambda connection: locks.sessions(connection, sorted(watch.blockers), sorted(watch.row_xids))
-    )
+    """Read who of those that a try waited for is still there, and by which lock."""
+
+    def read(connection: Connection) -> list[Holder]:
+        found = [
+            holder
+            for asked in watch.wanted.values()
+            for holder in locks.holders(connection, [asked.relation], asked.lock, ours=observer.pid)
+            if holder.pid in watch.blockers
+        ]
+        return found + locks.sessions(connection, sorted(watch.blockers), sorted(watch.row_xids))
+
+    return observer.ask(read)

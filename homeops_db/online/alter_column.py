@@ -36,6 +36,7 @@ def alter_column(
     existing_comment: str | None = None,  # noqa: ARG001
     schema: str | None = None,
     postgresql_using: str | None = None,
+    **kw: Any,  # noqa: ARG001 - Alembic's, for other databases: autoincrement and the like
 ) -> Done:
     """Change a column while reads and writes go on; twin of ``op.alter_column``.
 
@@ -57,7 +58,10 @@ def alter_column(
         existing_nullable: See existing_type.
         existing_comment: See existing_type.
         schema: The table's schema; by the search path when None.
+        autoincrement: Accepted as in ``op``, where it is for other databases, as is the next one.
+        existing_autoincrement: See autoincrement.
         postgresql_using: The expression of a type change, as in ``op``.
+        **kw: Accepted as in ``op``, and without effect on PostgreSQL.
 
     Returns:
         What was done. ``changed`` is False when everything was there already.

@@ -132,8 +132,9 @@ def _meaning(work: Work, table: Table, constraint_name: str, render: Render) -> 
 
     def ask(connection: Connection, clone: str) -> str:
         # By the table's own name: a condition may hold it.
-        rename = sql.SQL("ALTER TABLE pg_temp.{} RENAME TO {}")
-        connection.execute(rename.format(sql.Identifier(clone), sql.Identifier(table.name)))
+        if table.name != clone:
+            rename = sql.SQL("ALTER TABLE pg_temp.{} RENAME TO {}")
+            connection.execute(rename.format(sql.Identifier(clone), sql.Identifier(table.name)))
         connection.execute(render(table.name, "pg_temp").encode())
         asked = tables.table(connection, table.name, "pg_temp")
         assert asked is not None

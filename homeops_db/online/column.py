@@ -57,13 +57,14 @@ def add_column(
     what = subject_of(table_name, schema, column.name)
     subject.refuse_long(column.name)
     _refuse_attached(column, what)
+    offline = is_offline()  # outside a revision, this says so
 
     def change(table: str, schema: str | None) -> Sequence[str]:
         return rendered.statements(lambda op: op.add_column(table, column, schema=schema))
 
     if len(change(table_name, schema)) > 1 + (column.comment is not None):
         raise _attached(what, "a check", "create_check_constraint")
-    if is_offline():
+    if offline:
         with script("add_column", what) as out:
             out.write(script_guard.probing(what, table_name, schema, change(script_guard.CLONE, None)))
             out.write_together(*change(table_name, schema))

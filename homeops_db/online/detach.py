@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 
 from psycopg import Connection, sql
-from psycopg.errors import LockNotAvailable, QueryCanceled
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 from homeops_db import faults
 from homeops_db.catalog import constraints, locks, partitions, tables
@@ -84,12 +85,13 @@ def _concurrently(work: Work, parent: Table, table: Table) -> None:
                     limit = sql.Literal(f"{max(1, round(patience.left * 1000))}ms")
                     work.connection.execute(sql.SQL("SET lock_timeout = {}").format(limit))
                     work.connection.execute(_statement(parent, table, "CONCURRENTLY"))
-            except (QueryCanceled, LockNotAvailable) as error:
+            except (QueryCanceled, LockNotAvailable, DeadlockDetected) as error:
                 take.refuse_foreign_cancel(error, watch)
-        work.changed = True
         work.tries, work.cost = work.tries + 1, work.cost + watch.cost
         faults.point(f"{work.operation}: detach: done")
         if not partitions.places(work.connection, table.oid) or _is_pending(work.connection, table):
+            work.changed = True
+            work.waited_ms += patience.waited / timedelta(milliseconds=1)
             return
         take.after_failed_try(work.observer, wants, patience, watch)
 

@@ -62,6 +62,8 @@ def drop_column(
             out.write(render(table_name, schema))
         return Done("drop_column", what, changed=True)
     with at_work("drop_column", what) as work:
+        if tables.table(work.connection, table_name, schema) is None and work.began_before():
+            return work.done()  # a later step of the revision dropped the table too
         table = subject.table_of(work.connection, table_name, schema)
         found = columns.column(work.connection, table.oid, column_name)
         if found is None:

@@ -1,6 +1,6 @@
 """Keys that occur more than once: how many, which, and how to find them."""
 
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection, sql
@@ -8,9 +8,8 @@ from psycopg import Connection, sql
 from homeops_db.catalog.indexes import Keys
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ViolationError
+from homeops_db.online.violations import SHOWN, short
 
-_SHOWN: Final = 10
-_LONGEST_VALUE: Final = 60  # characters
 # A big table is sorted for the count; the error isn't worth more than this.
 _TIMEOUT: LiteralString = "SET LOCAL statement_timeout = '60s'"
 
@@ -80,17 +79,10 @@ def _query(table: Table, keys: Keys, *, texts: bool = False) -> sql.Composed:
         sql.Identifier(table.schema, table.name),
         sql.SQL(" AND ".join(where)),
         sql.SQL(listed),
-        sql.SQL(f" LIMIT {_SHOWN}" if texts else ""),
+        sql.SQL(f" LIMIT {SHOWN}" if texts else ""),
     )
 
 
 def _described(keys: Keys, values: list[str | None]) -> str:
     names = ", ".join(keys.expressions)
-    return f"({names})=({', '.join(map(_short, values))})"
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "null"
-    line = " ".join(value.split())
-    return line if len(line) <= _LONGEST_VALUE else line[:_LONGEST_VALUE] + "…"
+    return f"({names})=({', '.join(map(short, values))})"

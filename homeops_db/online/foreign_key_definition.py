@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from alembic.operations import Operations
 from psycopg import Connection, sql
-from psycopg.errors import DataError, NotSupportedError, ProgrammingError
+from psycopg.errors import DataError, InvalidForeignKey, NotSupportedError, ProgrammingError
 from sqlalchemy.sql.elements import conv
 
 from homeops_db.catalog import constraints, locks, tables
@@ -116,6 +116,11 @@ def defined(work: Work, asked: Asked, source: Table, referent: Table) -> Foreign
 
     try:
         meaning = subject.on_clone(work, source, ask, like="INCLUDING GENERATED")
+    except InvalidForeignKey as error:
+        raise ObjectError(
+            f"No unique constraint of {referent} is on just these columns: {', '.join(asked.remote_cols)}. "
+            "Nothing was changed. Make one before, with online.create_unique_constraint()."
+        ) from error
     except (ProgrammingError, NotSupportedError, DataError) as error:
         raise constraint.refused(source, error) from error
     return ForeignKey(asked, source, referent, meaning)
@@ -127,7 +132,7 @@ def refuse_misread(referent: Named, local_cols: Sequence[str], remote_cols: Sequ
     Raises:
         ObjectError: The columns don't pair, or a name of the referenced table has a dot in it.
     """
-    if len(local_cols) != len(remote_cols):
+    if len(local_cols) != len(remote_cols) or not local_cols:
         raise ObjectError(
             f"local_cols has {len(local_cols)} columns and remote_cols {len(remote_cols)}. Nothing was "
             "changed. Name one of each for every pair."

@@ -102,7 +102,7 @@ def _build(work: Work, table: Table, asked: Asked, patience: Patience, show: Sho
         patience.blockers = locks.holders(work.observer.connection, oids, locks.SHARE, ours=work.observer.pid)
         if patience.is_over:
             raise report.stalled(
-                what=f"{wants[0]} or on one of its chunks was not to be had, in {patience.tries} tries",
+                what=f"{wants[0]} or on one of its chunks was not to be had, tries: {patience.tries}",
                 blockers=patience.blockers,
                 waited=patience.waited,
                 cost=work.cost,

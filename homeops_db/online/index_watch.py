@@ -23,7 +23,7 @@ from homeops_db.locking.observer import Observer
 from homeops_db.locking.watch import Cost
 from homeops_db.online.work import Work
 
-INTERVAL: Final = 0.1
+INTERVAL: Final = 0.2
 """Seconds between two looks."""
 
 Show = Callable[[str, float], None]

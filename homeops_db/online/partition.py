@@ -113,6 +113,8 @@ def detach_partition(
         return Done("detach_partition", what, changed=True)
     with at_work("detach_partition", what) as work:
         above = _parent(work.connection, parent, schema)
+        if tables.table(work.connection, partition, partition_schema) is None and work.began_before():
+            return work.done()  # a later step of the revision dropped the table too
         table = _table(work.connection, partition, partition_schema)
         detach.ensure(work, above, table)
         return work.done()

@@ -10,7 +10,6 @@ that is attached already would take ACCESS EXCLUSIVE on the tables above.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from psycopg import sql
 from psycopg.errors import NotSupportedError, ProgrammingError
@@ -24,8 +23,6 @@ from homeops_db.online import constraint, index_build, index_watch, subject
 from homeops_db.online.index_definition import Definition
 from homeops_db.online.index_watch import Show
 from homeops_db.online.work import Work
-
-_ROUNDS: Final = 3
 
 
 @dataclass
@@ -61,13 +58,10 @@ def ensure(work: Work, table: Table, name: str, definition: Definition, show: Sh
     if found is not None and found.is_valid:
         return
     _refuse(work, table, name, found, definition)
-    for _ in range(_ROUNDS):
-        parent = _ensure_only(work, table, name, definition)
-        if parent.is_valid:
-            return
-        leaves = [part for part in tables.tree(work.connection, table.oid) if not part.is_partitioned]
-        sizes = {leaf.oid: indexes.size(work.connection, leaf.oid) for leaf in leaves}
-        _ensure_below(work, table, parent, _Job(name, definition, sizes, show))
+    parent = _ensure_only(work, table, name, definition)
+    with_rows = [part for part in tables.tree(work.connection, table.oid) if not part.is_partitioned]
+    sizes = {part.oid: indexes.size(work.connection, part.oid) for part in with_rows}
+    _ensure_below(work, table, parent, _Job(name, definition, sizes, show))
     built = indexes.index(work.connection, name, table.schema)
     if built is None or not built.is_valid:
         raise ObjectError(
@@ -193,7 +187,7 @@ def _attach(work: Work, part: Table, parent: Index, name: str) -> None:
     """Attach one: ACCESS EXCLUSIVE on the partition's index, which whoever plans a query on it needs too."""
     found = indexes.index(work.connection, name, part.schema)
     if found is None:
-        return  # dropped meanwhile; the next round sees
+        return  # dropped meanwhile: the parent stays INVALID, and that is told
     attach = sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
         sql.Identifier(parent.schema, parent.name), sql.Identifier(found.schema, found.name)
     )

@@ -3,10 +3,15 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import sqlalchemy as sa
 from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.engine import Dialect
+
+from homeops_db.errors import ObjectError
 
 
 def statements(operation: Callable[[Operations], object]) -> list[str]:
@@ -27,15 +32,39 @@ def statements(operation: Callable[[Operations], object]) -> list[str]:
                 "target_metadata": op.get_context().opts.get("target_metadata"),
             },
         )
-    context.impl.static_output = written.append  # type: ignore[assignment,method-assign]
+    _refuse_valueless(context.impl.dialect)
+
+    def write(construct: sa.Executable | str, **_: object) -> None:
+        # As Alembic's own, which makes four spaces of every tab, in a default or a condition too.
+        clause: Any = sa.text(construct) if isinstance(construct, str) else construct
+        literal = {} if isinstance(clause, sa.DDLElement) else {"compile_kwargs": {"literal_binds": True}}
+        written.append(str(clause.compile(dialect=context.impl.dialect, **literal)).strip())
+
+    context.impl._exec = write  # type: ignore[assignment,method-assign]  # noqa: SLF001
     operation(Operations(context))
-    return [statement.strip().removesuffix(";") for statement in written]
+    return written
 
 
 def statement(operation: Callable[[Operations], object]) -> str:
     """Write out an operation that is one statement."""
     (only,) = statements(operation)
     return only
+
+
+def _refuse_valueless(dialect: Dialect) -> None:
+    """Refuse a colon that SQLAlchemy reads as a parameter: without a value, it writes NULL in its place."""
+
+    class Compiler(dialect.statement_compiler):  # type: ignore[name-defined,misc]
+        def render_literal_bindparam(self, bindparam: sa.BindParameter[Any], **options: Any) -> str:
+            if bindparam.required:
+                raise ObjectError(
+                    f"The SQL text has :{bindparam.key}, which SQLAlchemy reads as a parameter without a "
+                    f"value. Nothing was changed. Write \\:{bindparam.key} for the text itself, or give a "
+                    f"value: sa.text(...).bindparams({bindparam.key}=...)."
+                )
+            return str(super().render_literal_bindparam(bindparam, **options))
+
+    dialect.statement_compiler = Compiler
 
 
 @contextmanager

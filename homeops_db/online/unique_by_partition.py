@@ -6,7 +6,9 @@ each partition is attached to it. What becomes a partition meanwhile gets its ow
 
 import hashlib
 from collections.abc import Sequence
+from typing import Final
 
+from psycopg import Connection
 from psycopg.errors import NotSupportedError, ProgrammingError
 
 from homeops_db.catalog import constraints, locks, partitions, tables
@@ -17,6 +19,8 @@ from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import constraint, index, subject
 from homeops_db.online.unique_definition import Asked, attachment
 from homeops_db.online.work import Work
+
+_DIVIDED: Final = "homeops_clone_divided"
 
 
 def ensure(work: Work, asked: Asked, table: Table, meaning: str) -> None:
@@ -35,7 +39,23 @@ def ensure(work: Work, asked: Asked, table: Table, meaning: str) -> None:
         found = constraints.constraint(work.connection, part.oid, name_of(part.name, asked.columns))
         if part.oid != table.oid and found is not None and found.definition != meaning:
             raise constraint.another(part, found)
+        if part.is_partitioned and part.oid != table.oid:
+            _refuse_key(work, asked, part)
     _ensure_below(work, asked, table, _ensure_only(work, asked, table, asked.name), meaning)
+
+
+def _refuse_key(work: Work, asked: Asked, part: Table) -> None:
+    """Have the server say whether the key can be unique below, before anything is made above."""
+
+    def ask(connection: Connection, clone: str) -> None:
+        divided = f"PARTITION BY {partitions.key(connection, part.oid)}"
+        connection.execute(f"CREATE TEMPORARY TABLE {_DIVIDED} (LIKE {clone}) {divided}".encode())
+        connection.execute(asked.sql((_DIVIDED, "pg_temp")).encode())
+
+    try:
+        subject.on_clone(work, part, ask, like="")
+    except (ProgrammingError, NotSupportedError) as error:
+        raise constraint.refused(part, error) from error
 
 
 def _ensure_below(work: Work, asked: Asked, table: Table, parent: Constraint, meaning: str) -> None:

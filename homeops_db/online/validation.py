@@ -10,7 +10,7 @@ from homeops_db.errors import ObjectError
 from homeops_db.locking import watch
 from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import constraint, subject, violations
-from homeops_db.online.work import Done, Work, at_work, is_offline, script
+from homeops_db.online.work import Done, Work, at_work, is_offline, lift_timeouts, script
 
 _KINDS = (constraints.CHECK, constraints.FOREIGN_KEY, constraints.NOT_NULL)
 
@@ -67,7 +67,7 @@ def validate(work: Work, table: Table, constraint_name: str) -> None:
 
     def scan(connection: Connection) -> None:
         # The tables' locks are held: nobody who reads or writes waits for what is left, however long.
-        connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        lift_timeouts(connection)
         with watch.paused():
             connection.execute(statement(table.name, table.schema, constraint_name).encode())
 

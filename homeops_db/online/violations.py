@@ -13,7 +13,9 @@ from homeops_db.catalog.tables import Table
 from homeops_db.errors import ViolationError
 from homeops_db.online.work import lifted_timeouts
 
-_SHOWN: Final = 10
+SHOWN: Final = 10
+"""Rows or keys that an error names."""
+
 _LONGEST_VALUE: Final = 60  # characters
 
 
@@ -70,7 +72,7 @@ def _rows(connection: Connection, keys: Sequence[str], search: _Search) -> list[
         _texts(search.shown),
         search.where,
         sql.SQL(", ").join(map(sql.Identifier, keys)) if keys else sql.SQL("tableoid, ctid"),
-        _SHOWN,
+        SHOWN,
     )
     with lifted_timeouts(connection), connection.transaction():
         # An error is better than a count of the rows that a policy lets us see.
@@ -91,10 +93,11 @@ def _described(
 
 
 def _values(columns: Sequence[str], values: Sequence[str | None]) -> str:
-    return ", ".join(f"{name}={_short(value)}" for name, value in zip(columns, values, strict=True))
+    return ", ".join(f"{name}={short(value)}" for name, value in zip(columns, values, strict=True))
 
 
-def _short(value: str | None) -> str:
+def short(value: str | None) -> str:
+    """Write a value in one line, cut where it is long."""
     if value is None:
         return "null"
     line = " ".join(value.split())

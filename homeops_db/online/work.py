@@ -1,10 +1,10 @@
 """One operation at work inside a revision: its connection, its short transactions, its long statements."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, LiteralString, TypeVar
 
 from alembic import op
 from alembic.runtime.migration import MigrationContext
@@ -24,6 +24,13 @@ from homeops_db.locking.watch import Cost
 
 T = TypeVar("T")
 Statement = str | sql.Composable
+
+# transaction_timeout came with PostgreSQL 17.
+_TIMEOUTS: Final[LiteralString] = """
+select name, current_setting(name)
+from unnest(array['lock_timeout', 'statement_timeout', 'transaction_timeout']) name
+where current_setting(name, true) is not null
+"""
 
 
 @dataclass(frozen=True)
@@ -203,24 +210,25 @@ class Script:
 
 @contextmanager
 def lifted_timeouts(connection: Connection) -> Iterator[None]:
-    """Set lock_timeout and statement_timeout to none for the block, and back to what they were."""
-    row = connection.execute(
-        "select current_setting('lock_timeout'), current_setting('statement_timeout')"
-    ).fetchone()
-    assert row is not None
-    _set_timeouts(connection, "0", "0")
+    """Set the server's timeouts of locks, statements and transactions to none for the block, and back."""
+    were: dict[str, str] = dict(connection.execute(_TIMEOUTS).fetchall())
+    _set_timeouts(connection, dict.fromkeys(were, "0"))
     try:
         yield
     finally:
         if not connection.closed:
-            _set_timeouts(connection, *row)
+            _set_timeouts(connection, were)
 
 
-def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
-    connection.execute(
-        "select set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-        (lock, statement),
-    )
+def lift_timeouts(connection: Connection) -> None:
+    """Do the same for the rest of the open transaction."""
+    were: dict[str, str] = dict(connection.execute(_TIMEOUTS).fetchall())
+    _set_timeouts(connection, dict.fromkeys(were, "0"), is_local=True)
+
+
+def _set_timeouts(connection: Connection, values: Mapping[str, str], *, is_local: bool = False) -> None:
+    for name, value in values.items():
+        connection.execute("select set_config(%s, %s, %s)", (name, value, is_local))
 
 
 def _context() -> MigrationContext:

@@ -29,6 +29,8 @@ insert into visits_2 select g, g from generate_series(10, 19) g;
 """
 """The database that each one begins with."""
 
+WHOLE = "a whole revision"
+
 CASES: dict[str, str] = {
     "add_column": """
         online.add_column("orders", sa.Column("paid", sa.Boolean, server_default=sa.false(), nullable=False,
@@ -66,7 +68,7 @@ CASES: dict[str, str] = {
     "reindex": 'online.reindex("ix_state")',
     "reindex partitioned": 'online.reindex("ix_at")',
     "validate_constraint": 'online.validate_constraint("ck_state", "orders")',
-    "a whole revision": """
+    WHOLE: """
         online.add_column("orders", sa.Column("total", sa.Numeric(10, 2), server_default="0"))
         online.create_check_constraint("ck_total", "orders", "total >= 0")
         online.alter_column("orders", "total", nullable=False)

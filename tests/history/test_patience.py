@@ -151,6 +151,30 @@ def test_what_it_cost_others_is_recorded(toy: Toy, any_url: URL, db: Connection)
     assert step["victim_ms"] > 50
 
 
+def test_what_an_online_operation_cost_is_recorded(toy: Toy, any_url: URL, db: Connection) -> None:
+    toy.add("v1.1.0", "import sqlalchemy as sa\nfrom homeops_db import online\n"
+            'online.add_column("t1", sa.Column("x", sa.Integer()))')  # fmt: skip
+    run = Run(toy.config(any_url, lock_timeout=timedelta(seconds=20)))
+    with holding(any_url) as holder:
+
+        def begin(point: str) -> None:
+            if point.endswith(": before") and holder.info.transaction_status.name == "IDLE":
+                holder.execute(READS)  # after it has looked: too young to be waited for
+
+        with faults.injected(begin):
+            run.start()
+            until(lambda: waits(db))
+            victim = Victim(any_url, READS)
+            until(lambda: awaits(db, victim.pid))
+            victim.join(0.1)
+            holder.commit()
+            run.result()
+        assert victim.survives()
+    (step,) = [step for step in steps(any_url) if "subject" in step]
+    assert (step["operation"], step["subject"], step["victims"]) == ("add_column", "t1.x", 1)
+    assert step["victim_ms"] > 50
+
+
 def test_it_is_broken_off_when_it_costs_too_much(toy: Toy, any_url: URL, db: Connection) -> None:
     """A revision may set a lock_timeout of its own; who waits behind it is counted all the same."""
     code = """op.execute("set local lock_timeout = '60s'"); """ + ALTER

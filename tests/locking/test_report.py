@@ -93,6 +93,8 @@ def test_it_gives_up_in_time_and_tells_what_it_tried(any_url: URL, db: Connectio
     assert tries >= 2
     assert re.match(r"Gave up after 0\.[56] s: ACCESS EXCLUSIVE on public\.t was not", str(error.value))
     assert f"asked {tries} times for 30 ms" in str(error.value)
+    assert "idle in transaction" in str(error.value)
+    assert ": ACCESS SHARE on public.t (select count(*) from t)" in str(error.value)
 
 
 def test_the_real_command_ends_with_8_and_leaves_nothing_half_done(

@@ -303,3 +303,36 @@ def test_a_script_may_leave_it_not_valid(db: Connection, any_url: URL) -> None:
     psql(any_url, script_of(online.create_check_constraint, "ck", "t", "a > 7", postgresql_not_valid=True))
     assert state(db) is False
     psql(any_url, script_of(online.validate_constraint, "ck", "t"), fails=True)
+
+
+def test_a_table_with_the_name_of_our_clone(run: Callable, db: Connection) -> None:
+    db.execute("create table homeops_clone (id int primary key, a int)")
+    run(online.create_check_constraint, "ck", "homeops_clone", "homeops_clone.a > 0")
+    assert constraints(db, "homeops_clone")["ck"] == "CHECK ((a > 0))"
+    run(online.alter_column, "homeops_clone", "a", nullable=False)
+    db.execute("drop table homeops_clone")
+
+
+def test_text_arrives_as_it_is_written(run: Callable, db: Connection) -> None:
+    """Alembic writes four spaces for a tab when it writes SQL out."""
+    db.execute(ONE)
+    condition = "b <> 'a\tb\\c%d' and b <> 'e:f'"
+    run(online.create_check_constraint, "ck", "t", condition)
+    run(online.add_column, "t", sa.Column("c", sa.Text, server_default="a\tb", comment="c\td"))
+    assert constraints(db, "t")["ck"] == ("CHECK (((b <> 'a\tb\\c%d'::text) AND (b <> 'e:f'::text)))")
+    row = db.execute("select c, col_description('t'::regclass, 4) from t limit 1").fetchone()
+    assert row == ("a\tb", "c\td")
+
+
+@pytest.mark.parametrize("condition", ["b <> '%:x'", sa.text("b <> ':x'")])
+def test_a_parameter_without_a_value(run: Callable, db: Connection, condition: object) -> None:
+    """SQLAlchemy would write NULL for it, without a word."""
+    db.execute(ONE)
+    with pytest.raises(ObjectError, match=r"has :x, .*Nothing was changed\."):
+        run(online.create_check_constraint, "ck", "t", condition)
+    assert state(db) is None
+    run(online.create_check_constraint, "ck", "t", r"b <> '%\:x'")
+    assert constraints(db, "t")["ck"] == "CHECK ((b <> '%:x'::text))"
+    bound = sa.text("b <> :x").bindparams(x="y")
+    run(online.create_check_constraint, "ck2", "t", bound)
+    assert constraints(db, "t")["ck2"] == "CHECK ((b <> 'y'::text))"

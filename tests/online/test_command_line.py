@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from psycopg import Connection
 from sqlalchemy.engine import URL
 
@@ -365,7 +366,14 @@ def test_a_lock_that_cannot_be_had_is_a_report_and_exit_code_8(
     assert standing(shop) == ("v1.2.0", "applied")
 
 
-@pytest.mark.parametrize("call", ['online.create_index("i", "t", ["a"])', 'online.drop_column("t", "a")'])
+@pytest.mark.parametrize(
+    "call",
+    [
+        'online.create_index("i", "t", ["a"])',
+        'online.drop_column("t", "a")',
+        'online.add_column("t", sa.Column("a", sa.Text))',
+    ],
+)
 def test_outside_a_revision_an_operation_says_where_it_belongs(call: str) -> None:
     with pytest.raises(OnlineError, match=r"upgrade\(\) or downgrade\(\).* Nothing was changed"):
-        eval(call, {"online": online})  # noqa: S307
+        eval(call, {"online": online, "sa": sa})  # noqa: S307

@@ -492,10 +492,11 @@ def test_who_uses_the_partition_itself_is_not_held_up(any_url: URL, db: Connecti
     errors: list[BaseException] = []
     with connect(any_url) as direct:
         direct.execute("begin; select count(*) from t2")
-        thread = detaching(any_url, errors, max_victim_ms=30, old_after="1h", give_up_after="20s")
-        until(lambda: partitions(db)["t2"].endswith("pending"))
         db.execute("set lock_timeout = '5s'")
-        db.execute("select count(*) from t2")  # waits behind it until it is broken off
+        thread = detaching(any_url, errors, max_victim_ms=30, old_after="1h", give_up_after="30s")
+        # To read the bound waits behind it too, until it is broken off.
+        until(lambda: partitions(db)["t2"].endswith("pending"))
+        db.execute("select count(*) from t2")
         direct.execute("commit")
     thread.join()
     assert errors == []

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from homeops_db.online.partitioned_index import name_of
 from tests.fixtures.databases import connect
 from tests.fixtures.waiting import until
 from tests.online.columns import MOSTLY_HERE, psql, script_of
+from tests.online.test_create_index import in_background
 
 Run = Callable[..., Any]
 
@@ -72,6 +72,14 @@ def test_it_is_built_by_partition(run: Run, db: Connection, p: None) -> None:
     assert run(online.create_index, "ix", "p", ["a"], postgresql_where="a > 1").changed
     assert tree(db) == expected("btree (a) WHERE (a > 1)")
     assert not run(online.create_index, "ix", "p", ["a"], postgresql_where="a > 1").changed
+
+
+@MOSTLY_HERE
+def test_without_partitions(run: Run, db: Connection) -> None:
+    db.execute("create table p (a int) partition by list (a)")
+    run(online.create_index, "ix", "p", ["a"])
+    db.execute("create table p1 partition of p for values in (1)")
+    assert [row[2] for row in tree(db).values()] == [True, True]
 
 
 @MOSTLY_HERE
@@ -198,30 +206,22 @@ def test_attaching_waits_by_looking(run: Run, db: Connection, p: None, any_url: 
             outcome.append("reading")
             reader.execute("begin; set local enable_seqscan = off; select * from p1 where a = 1")
 
-    def work() -> None:
-        with faults.injected(begin):
-            outcome.append(run(online.create_index, "ix", "p", ["a"]))
+    def work() -> Any:
+        with faults.injected(begin), online.policy(old_after="1ms"):
+            return run(online.create_index, "ix", "p", ["a"])
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        until(lambda: outcome and "p1_ix" in indexes(db))
-        until(
-            lambda: (
-                db.execute(
-                    "select from pg_stat_activity where query like '%pg_locks%' and pid <> pg_backend_pid()"
-                ).rowcount
-            )
-        )
+    with in_background(work) as ended, reader:
+        until(lambda: outcome)
         with connect(any_url, options="-c lock_timeout=1s") as other:
-            for _ in range(20):
-                other.execute("select * from p1 where a = 1")
-    finally:
+            until(lambda: other.execute("select from p1 where a = 1").rowcount and held_for_long(other))
         reader.execute("commit")
-        reader.close()
-        thread.join(20)
-    assert outcome[1].tries <= 20
+    assert ended[0].cost.victims == 0
     assert tree(db) == expected()
+
+
+def held_for_long(db: Connection) -> bool:
+    query = "select from pg_stat_activity where state = 'idle in transaction' and xact_start < now() - interval '.4 s'"
+    return bool(db.execute(query).rowcount)
 
 
 @MOSTLY_HERE

@@ -220,6 +220,17 @@ def test_a_key_without_the_partition_columns_is_refused_first(run: Callable, db:
     assert keys(db) == []
 
 
+def test_a_key_that_only_a_lower_level_refuses_leaves_nothing(run: Callable, db: Connection) -> None:
+    db.execute("""
+        create table p (id int, a int) partition by range (id);
+        create table p1 partition of p for values from (0) to (10) partition by list (a);
+        create table p1a partition of p1 default
+    """)
+    with pytest.raises(ObjectError, match=r"lacks column .a.*Nothing was changed"):
+        run(online.create_unique_constraint, "uq", "p", ["id"])
+    assert db.execute("select from pg_constraint where conname = 'uq'").fetchone() is None
+
+
 def test_a_hypertable_is_refused_with_what_to_do(empty_url: URL) -> None:
     with connect(empty_url) as db:
         db.execute("create extension timescaledb; create table h (at timestamptz not null, r int)")

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from sqlalchemy.engine import URL
 
 from homeops_db import faults, online
@@ -150,3 +150,18 @@ def test_an_interrupted_validation_is_begun_again(run: Callable, db: Connection)
     assert "ck" in not_valid(db)
     run(online.validate_constraint, "ck", "t")
     assert "ck" not in not_valid(db)
+
+
+@pytest.mark.parametrize("any_url", ["local server", "stock 18"], indirect=True)
+def test_a_transaction_timeout_is_lifted_for_the_scan(run: Callable, db: Connection, any_url: URL) -> None:
+    """PostgreSQL 17's timeout, from the role or the database, ends the whole session."""
+    db.execute("""
+        create table t (a int);
+        insert into t values (1);
+        create function slow(int) returns boolean language sql as 'select pg_sleep(0.5) is not null';
+    """)
+    name = sql.Identifier(str(any_url.database))
+    db.execute(sql.SQL("alter database {} set transaction_timeout = 400").format(name))
+    assert run(online.create_check_constraint, "ck", "t", "slow(a)").changed
+    db.execute(sql.SQL("alter database {} reset transaction_timeout").format(name))
+    assert db.execute("select convalidated from pg_constraint where conname = 'ck'").fetchone() == (True,)
