@@ -41,6 +41,7 @@ def options(settings: Settings, *, lock_timeout: timedelta | None = None) -> str
         # Whatever the database or the role says: psycopg reads this style alone, revisions name their
         # schemas, and a revision may think for a while between two statements.
         "datestyle": "ISO",
+        "standard_conforming_strings": "on",
         "search_path": "public",
         "idle_in_transaction_session_timeout": 0,
         "idle_session_timeout": 0,

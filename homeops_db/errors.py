@@ -111,6 +111,16 @@ class LockError(HomeOpsError):
 
 
 class LockTimeoutError(HomeOpsError):
-    """A table's lock could not be had without hurting the traffic. The text is a report of several lines."""
+    """A table's lock could not be had without hurting the traffic. The text is a report of several lines.
+
+    ``tries`` is how often it was asked for, ``victims`` how many sessions waited behind that, and
+    ``victim_ms`` how long in all.
+    """
 
     exit_code = 8
+
+    def __init__(self, report: str, *, tries: int = 0, victims: int = 0, victim_ms: float = 0.0) -> None:
+        super().__init__(report)
+        self.tries = tries
+        self.victims = victims
+        self.victim_ms = victim_ms

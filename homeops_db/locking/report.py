@@ -27,7 +27,7 @@ def gave_up(
         + _next(blockers)
         + "then run the same command again, or allow more time with HOMEOPS_LOCK_GIVE_UP_AFTER.",
     ]
-    return LockTimeoutError("\n".join(lines))
+    return LockTimeoutError("\n".join(lines), tries=tries, victims=cost.victims, victim_ms=cost.victim_ms)
 
 
 def endless(*, what: str, blocker: Holder, tries: int) -> LockTimeoutError:

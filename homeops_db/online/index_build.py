@@ -7,7 +7,7 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import DeadlockDetected, QueryCanceled, UniqueViolation
+from psycopg.errors import DeadlockDetected, DuplicateTable, QueryCanceled, UniqueViolation
 
 from homeops_db.catalog import indexes, locks, progress, tables
 from homeops_db.catalog.indexes import Index
@@ -78,14 +78,19 @@ def refuse_builders(work: Work, found: Index) -> None:
     Raises:
         ObjectError: There is such a session.
     """
-    pids = progress.builders(
-        work.observer.connection, index=found.oid, table=found.table_oid, ours=work.observer.pid
-    )
+    pids = _builders(work, found)
     if pids:
         raise ObjectError(
             f"Another session, pid {pids[0]}, is building index {found} right now. Nothing was changed. Let "
             f"it finish, or end it: SELECT pg_terminate_backend({pids[0]}); then run the same command again."
         )
+
+
+def _builders(work: Work, found: Index) -> list[int]:
+    ours = work.observer.pid
+    return work.observer.ask(
+        lambda connection: progress.builders(connection, index=found.oid, table=found.table_oid, ours=ours)
+    )
 
 
 def refuse_endless(work: Work, table: Table, what: str, mode: str) -> None:
@@ -100,7 +105,10 @@ def refuse_endless(work: Work, table: Table, what: str, mode: str) -> None:
     Raises:
         LockTimeoutError: There is one, and it isn't just on its way.
     """
-    for holder in locks.holders(work.observer.connection, [table.oid], mode, ours=work.observer.pid):
+    ours = work.observer.pid
+    for holder in work.observer.ask(
+        lambda connection: locks.holders(connection, [table.oid], mode, ours=ours)
+    ):
         lasts = holder.prepared is not None or holder.is_wraparound
         if lasts and (holder.age_ms is None or holder.age_ms > _FORGOTTEN_MS):
             wanted = Wanted(table, mode, (table.oid,))
@@ -156,7 +164,7 @@ def patiently(
         watch = None
         try:
             with index_watch.watching(work, tell, give_up_after=give_up_after) as watch:
-                work.alone(statement, step=step)
+                work.alone(statement, step=step, during=watch.armed)
         except psycopg.Error as error:
             if work.connection.closed:
                 raise
@@ -190,6 +198,11 @@ def _build(work: Work, table: Table, name: str, statement: Statement, tell: Tell
     what = f"CREATE INDEX CONCURRENTLY {table.schema}.{name} waits for every older transaction"
     try:
         patiently(work, statement, step="build", what=what, cleaned=clean, tell=tell)
+    except DuplicateTable as error:
+        raise ObjectError(
+            f"Index {table.schema}.{name} came from another session meanwhile, or a failed try of ours left "
+            "it and couldn't drop it. Nothing more was changed. Run the same command again."
+        ) from error
     except UniqueViolation as error:
         (keys,) = violated
         found = indexes.index(work.connection, name, table.schema)
@@ -209,7 +222,7 @@ def _clean(work: Work, found: Index | None) -> str:
 
     That waits too, for whoever the build waited for; so only for a short time.
     """
-    if found is not None and not found.is_valid:
+    if found is not None and not found.is_valid and not _builders(work, found):
         try:
             drop(work, found, step="drop leftover", give_up_after=CLEANING)
         except (psycopg.Error, LockTimeoutError):
@@ -222,4 +235,6 @@ def _clean(work: Work, found: Index | None) -> str:
 def _left(found: Index | None) -> str:
     if found is None:
         return "What was built of it is dropped."
+    if found.is_valid:
+        return f"Another session has built {found} meanwhile."
     return f"What was built of it is left INVALID as {found}: the next run drops it."

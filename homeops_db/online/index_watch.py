@@ -68,6 +68,8 @@ class Watch:
     _pids: set[int] = field(default_factory=set)
     _xids: set[str] = field(default_factory=set)
     _victims: dict[tuple[int, str], float] = field(default_factory=dict)
+    _armed: bool = False
+    _looking: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -79,12 +81,24 @@ class Watch:
         """Look until the statement has ended."""
         while not self._ended.wait(INTERVAL):
             try:
-                self._look()
+                with self._looking:
+                    self._look()
             except (psycopg.Error, OSError) as error:
                 logging.getLogger(__name__).warning(
                     "the watching connection failed (%s): the build goes on unwatched", str(error).strip()
                 )
                 return
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Let the statement be broken off inside the block, and not what follows it."""
+        with self._looking:
+            self._armed = True
+        try:
+            yield
+        finally:
+            with self._looking:  # a cancel that is on its way has arrived
+                self._armed = False
 
     def end(self) -> None:
         """Let the thread end."""
@@ -120,7 +134,7 @@ class Watch:
         if asked is not None:
             self._pids, self._xids = set(asked.blocked_by), {asked.xid}
         self.waited = timedelta(seconds=time.monotonic() - self._since)
-        if self.waited > self.give_up_after and not self.gave_up:
+        if self._armed and self.waited > self.give_up_after and not self.gave_up:
             pids, xids = sorted(self._pids), sorted(self._xids)
             self.blockers = self.observer.ask(lambda connection: locks.sessions(connection, pids, xids))
             self.gave_up = self.observer.ask(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString, TypeVar
 
@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from homeops_db import database, faults
 from homeops_db.catalog import server
-from homeops_db.errors import OnlineError
+from homeops_db.errors import LockTimeoutError, OnlineError
 from homeops_db.history.hooks import Recorder
 from homeops_db.history.patience import driver_of
 from homeops_db.locking import policy, take, watch
@@ -103,14 +103,21 @@ class Work:
 
         self.under_locks(wants, send, step=step)
 
-    def alone(self, statement: Statement, *, step: str) -> None:
+    def alone(
+        self,
+        statement: Statement,
+        *,
+        step: str,
+        during: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         """Send one statement outside any transaction, with the timeouts lifted: a build, a validation.
 
         Its own waits hurt nobody (it asks for no lock that stops reads or writes), and a timeout would
-        throw away what it has done. A fault's point is passed on both sides.
+        throw away what it has done. A fault's point is passed on both sides. ``during`` is entered for
+        the statement itself, and left before the timeouts are set back.
         """
         faults.point(f"{self.operation}: {step}: before")
-        with lifted_timeouts(self.connection):
+        with lifted_timeouts(self.connection), during():
             self.connection.execute(_query(statement))
         self.changed = True
         faults.point(f"{self.operation}: {step}: done")
@@ -137,8 +144,20 @@ class Work:
 
     def done(self) -> Done:
         """Sum up, and write into the ledger what it cost."""
-        done = Done(self.operation, self.subject, self.changed, self.tries, self.waited_ms, self.cost)
-        if self.recorder is not None and self.changed:
+        if self.changed:
+            self._record()
+        return Done(self.operation, self.subject, self.changed, self.tries, self.waited_ms, self.cost)
+
+    def stopped(self, error: OnlineError | LockTimeoutError) -> None:
+        """Write into the ledger what it cost although it came to nothing."""
+        if isinstance(error, LockTimeoutError):
+            self.tries += error.tries
+            self.cost += Cost(error.victims, error.victim_ms)
+        if self.changed or self.cost.victims:
+            self._record(stopped=type(error).__name__)
+
+    def _record(self, **also: str) -> None:
+        if self.recorder is not None:
             self.recorder.record_step(
                 {
                     "operation": self.operation,
@@ -147,9 +166,9 @@ class Work:
                     "waited_ms": round(self.waited_ms),
                     "victims": self.cost.victims,
                     "victim_ms": round(self.cost.victim_ms),
+                    **also,
                 }
             )
-        return done
 
 
 @contextmanager
@@ -159,7 +178,12 @@ def at_work(operation: str, subject: str) -> Iterator[Work]:
     recorder = context.opts.get("homeops_recorder")
     base = recorder.policy if recorder is not None else Policy()
     with _autocommit(context, operation) as connection, watch.paused(), observing(connection) as observer:
-        yield Work(operation, subject, connection, observer, policy.current(base), recorder)
+        work = Work(operation, subject, connection, observer, policy.current(base), recorder)
+        try:
+            yield work
+        except (OnlineError, LockTimeoutError) as error:
+            work.stopped(error)
+            raise
 
 
 def is_offline() -> bool:

@@ -382,3 +382,9 @@ def test_the_default_reaches_writers_before_the_check(run: Callable, db: Connect
     until(lambda: order)
     committed = [name for name in order if name.endswith("committed")]
     assert committed.index("alter_column: alter: committed") < committed.index("alter_column: add: committed")
+
+
+def test_every_named_argument_of_op_is_taken(run: Callable, db: Connection) -> None:
+    db.execute("create table t (a int)")
+    done = run(online.alter_column, "t", "a", comment="c", autoincrement=False, existing_autoincrement=False)
+    assert done.changed

@@ -450,3 +450,9 @@ def test_identifiers_are_only_names(run: Callable, db: Connection, any_url: URL,
     psql(any_url, script_of(online.create_foreign_key, *arguments, **schemas))
     assert db.execute(made).fetchall() == by_online
     db.execute(f"drop schema {quoted} cascade".encode())
+
+
+def test_no_columns_are_refused(run: Callable, db: Connection) -> None:
+    db.execute("create table r (id int primary key); create table f (r int)")
+    with pytest.raises(ObjectError, match="Nothing was changed"):
+        run(online.create_foreign_key, "fk", "f", "r", [], [])

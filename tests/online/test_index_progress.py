@@ -34,7 +34,12 @@ class Display:
 
 
 def run_shown(url: URL, operation: Callable[..., Any], *arguments: Any, **keywords: Any) -> Display:
-    display = Display()
+    return run_on(Display(), url, operation, *arguments, **keywords)
+
+
+def run_on(
+    display: Display, url: URL, operation: Callable[..., Any], *arguments: Any, **keywords: Any
+) -> Display:
     with revision(url, homeops_recorder=Recorder({}, None, show_progress=display)):
         operation(*arguments, **keywords)
     return display
@@ -52,26 +57,21 @@ def test_a_build_is_shown(db: Connection, any_url: URL) -> None:
     fractions = [fraction for _, fraction in display.told]
     assert display.opened == 1
     assert "index public.ix: building index: loading tuples in tree" in stages
-    assert "index public.ix: index validation: scanning table" in stages
+    assert any(stage.startswith("index public.ix: index validation: ") for stage in stages)
     assert fractions == sorted(fractions)
-    assert 0.8 < fractions[-1] <= 1
+    assert 0.6 < fractions[-1] <= 1
 
 
 @MOSTLY_HERE
 def test_a_wait_is_shown(db: Connection, any_url: URL) -> None:
     db.execute("create table t (a int)")
+    display = Display()
     with connect(any_url) as writer:
         writer.execute("begin; insert into t values (1)")
-        with in_background(lambda: run_shown(any_url, online.create_index, "ix", "t", ["a"])) as outcome:
-            until(lambda: "ix" in found(db))
-            until(
-                lambda: (
-                    db.execute("select from pg_stat_progress_create_index where lockers_total > 0").rowcount
-                )
-            )
-            db.execute("select pg_sleep(0.1)")  # some looks
+        with in_background(lambda: run_on(display, any_url, online.create_index, "ix", "t", ["a"])):
+            until(lambda: ("index public.ix: waiting for writers before build", 0.0) in display.told)
             writer.execute("commit")
-    assert ("index public.ix: waiting for writers before build", 0.0) in outcome[0].told
+    assert found(db)["ix"][1]
 
 
 @MOSTLY_HERE
