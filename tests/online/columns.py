@@ -26,6 +26,9 @@ MOSTLY_HERE = pytest.mark.parametrize(
 )
 """On all servers, but only on the local one in the quick run: what hardly depends on the version."""
 
+EVERYWHERE = pytest.mark.parametrize("any_url", ["local server", "stock 15", "stock 18"], indirect=True)
+"""On all servers in the quick run too: what the version decides."""
+
 
 def described(db: Connection, table: str, column: str) -> dict[str, Any] | None:
     """One column, with everything that this test suite knows of it."""

@@ -12,7 +12,7 @@ from homeops_db.errors import ObjectError, ViolationError
 from homeops_db.online.not_null import proof_name
 from tests.fixtures.databases import connect
 from tests.fixtures.waiting import until
-from tests.online.columns import MOSTLY_HERE, constraints, described, psql, script_of
+from tests.online.columns import EVERYWHERE, MOSTLY_HERE, constraints, described, psql, script_of
 
 UNTIL_17 = pytest.mark.parametrize(
     "any_url", ["local server", pytest.param("stock 15", marks=pytest.mark.slow)], indirect=True
@@ -53,6 +53,7 @@ def is_native(db: Connection) -> bool:
     return db.info.server_version >= 180000
 
 
+@EVERYWHERE
 def test_it_is_set(run: Callable, db: Connection) -> None:
     db.execute(TABLE)
     passed: list[str] = []
@@ -72,6 +73,7 @@ def test_it_is_set(run: Callable, db: Connection) -> None:
     assert not run(online.alter_column, "t", "c", nullable=True).changed
 
 
+@EVERYWHERE
 def test_one_scan_and_never_under_the_strong_lock(run: Callable, db: Connection) -> None:
     """A plain SET NOT NULL scans under ACCESS EXCLUSIVE; here the one scan is VALIDATE's."""
     db.execute(TABLE)
@@ -136,6 +138,7 @@ def test_going_back_after_a_crash(run: Callable, db: Connection) -> None:
     db.execute("insert into t values (1000, null)")
 
 
+@EVERYWHERE
 def test_rows_with_null(run: Callable, db: Connection) -> None:
     db.execute(f"{TABLE}; update t set c = null where id in (7, 8)")
     with pytest.raises(ViolationError) as found:
@@ -184,6 +187,7 @@ def test_a_check_that_stays_with_the_parent_proves_nothing(run: Callable, db: Co
         set_not_null(run)
 
 
+@EVERYWHERE
 def test_partitions(run: Callable, db: Connection) -> None:
     db.execute("create table t (id int, c int) partition by list (id)")
     db.execute(
@@ -255,6 +259,7 @@ def test_locks_wait_for_nobody_twice(run: Callable, db: Connection, any_url: URL
     holder.close()
 
 
+@EVERYWHERE
 def test_script(db: Connection, any_url: URL) -> None:
     db.execute(TABLE)
     script = script_of(online.alter_column, "t", "c", nullable=False, schema="public")

@@ -48,10 +48,9 @@ def test_what_is_wrong_is_told(run: Callable, db: Connection, name: str, told: s
         run(online.validate_constraint, name, "t")
 
 
+@pytest.mark.parametrize("any_url", ["stock 18"], indirect=True)
 def test_not_null_of_18(run: Callable, db: Connection) -> None:
     db.execute(ONE)
-    if db.info.server_version < 180000:
-        pytest.skip("a NOT NULL is a constraint from 18 on")
     db.execute("insert into t (id) values (30), (31); alter table t add constraint nn not null a not valid")
     with pytest.raises(
         ViolationError,
