@@ -22,7 +22,7 @@ with described as (
 )
 select i.indexrelid::bigint as oid, n.nspname as schema, i.relname as name, i.relkind::text as kind,
        i.indrelid::bigint as table_oid, i.table_schema || '.' || i.table_name as table,
-       i.indisvalid as is_valid, i.indisunique as is_unique, i.indisexclusion as is_exclusion,
+       i.indisvalid as is_valid, i.indisexclusion as is_exclusion,
        uniqueness || replace(pg_get_indexdef(i.indexrelid),
                              format('CREATE %%sINDEX %%I ON %%s%%I.%%I ', uniqueness, i.relname, only_parent,
                                     i.table_schema, i.table_name), '') as definition,
@@ -126,7 +126,6 @@ class Index:
     table_oid: int
     table: str
     is_valid: bool
-    is_unique: bool
     is_exclusion: bool
     definition: str
     sql: str

@@ -47,6 +47,43 @@ REFERENCES: LiteralString = (
 # This transaction's own counters: no statistics of others, and no delay.
 SCANS: LiteralString = "select pg_stat_get_xact_numscans(%(oid)s)"
 
+# For psql, in a transaction that is rolled back: it keeps what the server made of the bound.
+SCRIPTED_BOUND: LiteralString = r"""
+BEGIN;
+SELECT format('CREATE TEMPORARY TABLE homeops_parent (LIKE %s) PARTITION BY %s',
+              {parent_name}, pg_get_partkeydef({parent_oid})) \gexec
+SELECT format('CREATE TEMPORARY TABLE %I PARTITION OF pg_temp.homeops_parent %s',
+              'homeops_partition_' || row_number() OVER (), pg_get_expr(c.relpartbound, c.oid))
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = {parent_oid} \gexec
+CREATE TEMPORARY TABLE homeops_partition PARTITION OF pg_temp.homeops_parent {bound};
+SELECT replace(pg_get_partition_constraintdef('pg_temp.homeops_partition'::regclass),
+               quote_literal('pg_temp.homeops_parent'::regclass::oid) || '::oid',
+               quote_literal({parent_oid}::oid) || '::oid') AS homeops_own,
+       coalesce(pg_get_partition_constraintdef({parent_oid}), 'true') AS homeops_above,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_inherits i
+        JOIN pg_class c ON c.oid = i.inhrelid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE i.inhparent = {parent_oid}
+          AND pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT') AS homeops_default \gset
+ROLLBACK;
+"""
+SCRIPTED_DETACH: LiteralString = r"""
+SELECT array(SELECT conname FROM pg_constraint
+             WHERE conrelid = {table_oid} AND contype = 'c')::text AS homeops_checks,
+       exists (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = {parent_oid}
+                 AND pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT') AS homeops_has_default \gset
+\if :homeops_has_default
+"""
+# What DETACH CONCURRENTLY left.
+SCRIPTED_LEFT_CHECK: LiteralString = r"""
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', {table_name}, conname)
+FROM pg_constraint
+WHERE conrelid = {table_oid} AND contype = 'c' AND conname <> ALL (:'homeops_checks'::name[]) \gexec
+"""
+
 
 @dataclass(frozen=True)
 class Partition:

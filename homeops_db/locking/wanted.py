@@ -39,6 +39,11 @@ def wanted(connection: Connection, table: Table, mode: str = locks.ACCESS_EXCLUS
     return Wanted(table, mode, oids, locks.may_lock(connection, table.oid, mode))
 
 
+def alone(table: Table, mode: str) -> Wanted:
+    """Name the lock on one table alone; the step's statement takes it: LOCK TABLE takes partitions too."""
+    return Wanted(table, mode, (table.oid,), may_lock=False)
+
+
 def in_order(wants: Sequence[Wanted]) -> list[Wanted]:
     """Sort by schema and name: whoever takes several locks takes them in this one order."""
     return sorted(wants, key=lambda want: (want.table.schema, want.table.name))

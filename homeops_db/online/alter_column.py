@@ -201,9 +201,9 @@ def _write(what: str, table_name: str, schema: str | None, asked: Asked) -> None
         if short:
             out.write_together(*short)
         if asked.type_ is not None:
-            out.write_alone(f"ANALYZE {script_guard.table_name(*here)}")
+            out.write_alone(f"ANALYZE {subject.quoted(here)}")
         if asked.nullable is False:
-            add, validate, prove = not_null.script(script_guard.table_name(*here), asked.column)
+            add, validate, prove = not_null.script(subject.quoted(here), asked.column)
             out.write_together(*add)
             out.write_alone(validate)
             out.write_together(*prove)

@@ -8,7 +8,7 @@ from psycopg import Connection, sql
 from homeops_db.catalog import constraints, locks, partitions, tables
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError, ViolationError
-from homeops_db.locking.wanted import Wanted, wanted
+from homeops_db.locking.wanted import Wanted, alone, wanted
 from homeops_db.online import attachment, check, subject, validation
 from homeops_db.online.attachment import Attachment
 from homeops_db.online.work import Work, lifted_timeouts
@@ -129,7 +129,7 @@ def _wants(connection: Connection, parent: Table, table: Table, default: Table |
         key.table_oid: wanted(connection, _of(connection, key.table_oid), locks.SHARE_ROW_EXCLUSIVE)
         for key in partitions.references(connection, parent.oid)
     }
-    wants[parent.oid] = attachment.alone(parent, locks.SHARE_UPDATE_EXCLUSIVE)
+    wants[parent.oid] = alone(parent, locks.SHARE_UPDATE_EXCLUSIVE)
     # The triggers of the partition's own keys go, those of the parent's serve: ACCESS EXCLUSIVE there too.
     for key in partitions.foreign_keys(connection, table.oid):
         wants[key.referent_oid] = wanted(connection, _of(connection, key.referent_oid))

@@ -12,7 +12,7 @@ from homeops_db.catalog.indexes import Index
 from homeops_db.catalog.partitions import Partition
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError, UnsafeError
-from homeops_db.locking.wanted import Wanted
+from homeops_db.locking.wanted import alone
 from homeops_db.online import lacking
 from homeops_db.online.work import Work
 
@@ -90,11 +90,6 @@ def condition(connection: Connection, parent: Table, attachment: Attachment) -> 
     """Say what the partition's rows must fulfil: by its own bound, and by those above its parent."""
     parts = (partitions.condition(connection, parent.oid), attachment.own)
     return " AND ".join(f"({part})" for part in parts if part) or None
-
-
-def alone(table: Table, mode: str) -> Wanted:
-    """Name a lock on one table without its partitions: the step's own statement takes it."""
-    return Wanted(table, mode, (table.oid,), may_lock=False)
 
 
 def _clone(connection: Connection, table: Table, name: str, *, like: str, divided: bool = False) -> int:

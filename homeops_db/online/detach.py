@@ -14,9 +14,8 @@ from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError, UnsafeError
 from homeops_db.locking import look, take
 from homeops_db.locking.look import Patience
-from homeops_db.locking.wanted import Wanted, wanted
+from homeops_db.locking.wanted import Wanted, alone, wanted
 from homeops_db.locking.watch import watching
-from homeops_db.online import attachment
 from homeops_db.online.work import Work, lifted_timeouts
 
 
@@ -35,7 +34,7 @@ def ensure(work: Work, parent: Table, table: Table) -> None:
         work.announce(checks=json.dumps(had))
         _detach(work, parent, table, siblings)
     if _is_pending(work.connection, table):
-        wants = _wants(work.connection, attachment.alone(parent, locks.SHARE_UPDATE_EXCLUSIVE), table)
+        wants = _wants(work.connection, alone(parent, locks.SHARE_UPDATE_EXCLUSIVE), table)
         work.execute(wants, _statement(parent, table, "FINALIZE"), step="finalize")
     _drop_left_check(work, table, had)
 
@@ -74,7 +73,7 @@ def _concurrently(work: Work, parent: Table, table: Table) -> None:
     lock stops those who use the table directly: so it is watched.
     """
     patience = Patience(work.policy)
-    wants = [attachment.alone(parent, locks.ACCESS_EXCLUSIVE)]
+    wants = [alone(parent, locks.ACCESS_EXCLUSIVE)]
     while True:
         look.until_clear(work.observer, wants, patience)
         patience.tries += 1

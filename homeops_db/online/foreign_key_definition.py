@@ -15,12 +15,10 @@ from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import constraint, rendered, subject
+from homeops_db.online.subject import Named
 from homeops_db.online.work import Work
 
 _REFERENT_CLONE: Final = "homeops_clone_referent"
-
-Named = tuple[str, str | None]
-"""A table's name and its schema."""
 
 
 @dataclass(frozen=True)

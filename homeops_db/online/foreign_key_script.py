@@ -6,7 +6,8 @@ from psycopg import sql
 
 from homeops_db.catalog import constraints
 from homeops_db.online import validation
-from homeops_db.online.foreign_key_definition import Asked, Named
+from homeops_db.online.foreign_key_definition import Asked
+from homeops_db.online.subject import Named, quoted
 from homeops_db.online.work import Script
 
 _LEAF: Final = "homeops_leaf"
@@ -34,7 +35,7 @@ def _write_by_leaf(out: Script, asked: Asked, source: Named, referent: Named) ->
     out.write(f"SET statement_timeout = '{out.statement_timeout}'")
     out.write_together(
         *(
-            f"LOCK TABLE {_identifier(table)} IN {mode} MODE"
+            f"LOCK TABLE {quoted(table)} IN {mode} MODE"
             for table, mode in sorted(
                 {source: "SHARE ROW EXCLUSIVE", referent: "ACCESS EXCLUSIVE"}.items(),
                 key=lambda lock: (lock[0][1] or "", lock[0][0]),
@@ -49,10 +50,5 @@ def _for_each_leaf(source: Named, change: str) -> str:
     return query.format(table=_quoted(source), change=sql.quote(change)) + " \\gexec"
 
 
-def _identifier(table: Named) -> str:
-    name, schema = table
-    return (sql.Identifier(schema, name) if schema else sql.Identifier(name)).as_string()
-
-
 def _quoted(table: Named) -> str:
-    return sql.quote(_identifier(table))
+    return sql.quote(quoted(table))

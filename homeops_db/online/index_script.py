@@ -4,10 +4,8 @@ from psycopg import sql
 
 from homeops_db.catalog import indexes
 from homeops_db.online.index_definition import Asked, rest_of
+from homeops_db.online.subject import Named, quoted
 from homeops_db.online.work import Script
-
-Named = tuple[str, str | None]
-"""A name and its schema."""
 
 
 def write_create(out: Script, asked: Asked, table: Named) -> None:
@@ -18,7 +16,7 @@ def write_create(out: Script, asked: Asked, table: Named) -> None:
     _ask(out, indexes.SCRIPTED_OF_TABLE, table)
     out.write_psql(r"\if :homeops_partitioned")
     own = sql.Identifier(asked.name).as_string()
-    out.write(f"{create} {own} ON ONLY {_quoted(table)} {rest}")
+    out.write(f"{create} {own} ON ONLY {quoted(table)} {rest}")
     _write_each(out, asked, table, f"{create} %1$I ON ONLY %2$s", rest, which="NOT is_leaf")
     out.write("SET lock_timeout = 0", "SET statement_timeout = 0")
     _write_each(out, asked, table, f"{create} CONCURRENTLY %1$I ON %2$s", rest, which="is_leaf")
@@ -34,7 +32,7 @@ def write_create(out: Script, asked: Asked, table: Named) -> None:
 
 def write_drop(out: Script, index: Named, *, if_exists: bool) -> None:
     """Write the dropping: concurrently where that can be."""
-    name = f"{'IF EXISTS ' if if_exists else ''}{_quoted(index)}"
+    name = f"{'IF EXISTS ' if if_exists else ''}{quoted(index)}"
     _ask(out, indexes.SCRIPTED_OF_INDEX, index)
     out.write_psql(r"\if :homeops_short")
     out.write(f"DROP INDEX {name}")
@@ -50,16 +48,16 @@ def write_reindex(out: Script, named: Named, *, is_table: bool) -> None:
     _ask(out, asking, named)
     out.write("SET lock_timeout = 0", "SET statement_timeout = 0")
     out.write_psql(r"\if :homeops_hypertable")
-    out.write_psql(each.strip().format(name=sql.quote(_quoted(named))) + r" \gexec")
+    out.write_psql(each.strip().format(name=sql.quote(quoted(named))) + r" \gexec")
     out.write_psql(r"\else")
-    out.write(f"REINDEX {'TABLE' if is_table else 'INDEX'} CONCURRENTLY {_quoted(named)}")
+    out.write(f"REINDEX {'TABLE' if is_table else 'INDEX'} CONCURRENTLY {quoted(named)}")
     out.write_psql(r"\endif")
     out.write_alone()
 
 
 def _ask(out: Script, template: str, named: Named) -> None:
     out.write_psql(indexes.SCRIPTED_HYPERTABLES.strip() + r" \gset")
-    out.write_psql(template.strip().format(name=sql.quote(_quoted(named))) + r" \gset")
+    out.write_psql(template.strip().format(name=sql.quote(quoted(named))) + r" \gset")
 
 
 def _write_each(out: Script, asked: Asked, table: Named, change: str, rest: str, *, which: str) -> None:
@@ -68,12 +66,7 @@ def _write_each(out: Script, asked: Asked, table: Named, change: str, rest: str,
     query = indexes.SCRIPTED_PARTITIONS.strip().format(
         change=f"format({sql.quote(change)}, {names})" + (f" || {sql.quote(' ' + rest)}" if rest else ""),
         index=sql.quote(asked.name),
-        table=sql.quote(_quoted(table)),
+        table=sql.quote(quoted(table)),
         which=which,
     )
     out.write_psql(f"{query} \\gexec")
-
-
-def _quoted(named: Named) -> str:
-    name, schema = named
-    return (sql.Identifier(schema, name) if schema else sql.Identifier(name)).as_string()

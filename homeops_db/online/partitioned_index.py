@@ -7,8 +7,7 @@ meanwhile gets its own by itself. It is attached from the leaves up: completing 
 that is attached already would take ACCESS EXCLUSIVE on the tables above.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from psycopg import sql
@@ -18,7 +17,7 @@ from homeops_db.catalog import indexes, locks, partitions, tables
 from homeops_db.catalog.indexes import Index
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
-from homeops_db.locking.wanted import Wanted
+from homeops_db.locking.wanted import Wanted, alone
 from homeops_db.online import constraint, index_build, index_watch, subject
 from homeops_db.online.index_definition import Definition
 from homeops_db.online.index_watch import Show
@@ -73,11 +72,7 @@ def ensure(work: Work, table: Table, name: str, definition: Definition, show: Sh
 
 def name_of(part: str, index_name: str) -> str:
     """Name a partition's index; a longer name begins with its hash, and is cut."""
-    name = f"{part}_{index_name}"
-    if len(name.encode()) > subject.LONGEST_NAME:
-        digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]
-        name = f"{digest}_{name}".encode()[: subject.LONGEST_NAME].decode(errors="ignore")
-    return name
+    return subject.shortened(f"{part}_{index_name}")
 
 
 def leaves(work: Work, index: Index) -> Iterator[Index]:
@@ -117,8 +112,7 @@ def _ensure_only(work: Work, table: Table, name: str, definition: Definition) ->
     """Give the index that stands on a parent alone; made where it isn't there."""
     found = index_build.lookup(work, name, table, definition.meaning)
     if found is None:
-        # LOCK TABLE would lock the partitions too, and the statement doesn't.
-        wants = [Wanted(table, locks.SHARE, (table.oid,), may_lock=False)]
+        wants = [alone(table, locks.SHARE)]
         try:
             work.execute(wants, definition.create(name, table, "ONLY"), step=f"create on {table}")
         except (ProgrammingError, NotSupportedError) as error:
@@ -129,7 +123,7 @@ def _ensure_only(work: Work, table: Table, name: str, definition: Definition) ->
 
 
 def _ensure_below(work: Work, table: Table, parent: Index, job: _Job) -> None:
-    for part in _parts(work, table):
+    for part in subject.parts_of(work.connection, table):
         found = _of_part(work, part, parent.oid, job.definition)
         is_done = found is not None and found.parent_oid == parent.oid and found.is_valid
         if not is_done:
@@ -149,12 +143,6 @@ def _ensure_part(work: Work, part: Table, parent: Index, found: Index | None, jo
     elif not found.is_valid:
         _rebuild(work, found, job.tell(part))
     _attach(work, part, parent, name)
-
-
-def _parts(work: Work, table: Table) -> Sequence[Table]:
-    """Give the partitions of a table, one level."""
-    below = {part.oid for part in partitions.of_parent(work.connection, table.oid)}
-    return [part for part in tables.tree(work.connection, table.oid) if part.oid in below]
 
 
 def _of_part(work: Work, part: Table, parent: int, definition: Definition) -> Index | None:

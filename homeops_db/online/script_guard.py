@@ -8,14 +8,9 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from homeops_db.catalog import columns, dependents
-from homeops_db.online.subject import CLONE
+from homeops_db.online.subject import CLONE, quoted
 
-__all__ = ["CLONE", "probing", "refusing_dependents", "table_name"]
-
-
-def table_name(name: str, schema: str | None) -> str:
-    """Write a table's name as SQL."""
-    return (sql.Identifier(schema, name) if schema else sql.Identifier(name)).as_string()
+__all__ = ["CLONE", "probing", "refusing_dependents"]
 
 
 def probing(what: str, name: str, schema: str | None, change: Sequence[str]) -> str:
@@ -27,7 +22,7 @@ def probing(what: str, name: str, schema: str | None, change: Sequence[str]) -> 
         schema: Its schema.
         change: The statements, for a table called `CLONE`.
     """
-    table = table_name(name, schema)
+    table = quoted((name, schema))
     footprint = columns.FOOTPRINT % {"oid": f"'pg_temp.{CLONE}'::regclass"}
     body = f"""
 DECLARE
@@ -53,7 +48,7 @@ END
 
 def refusing_dependents(what: str, name: str, schema: str | None, column: str) -> str:
     """Write a block that refuses while something needs a column apart from what belongs to it alone."""
-    table = _literal(table_name(name, schema))
+    table = _literal(quoted((name, schema)))
     body = f"""
 DECLARE
     found text;

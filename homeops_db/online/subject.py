@@ -1,11 +1,12 @@
 """What an operation names, looked up before anything is changed: one clear error for what isn't right."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from psycopg import Connection, sql
 
-from homeops_db.catalog import locks, tables
+from homeops_db.catalog import locks, partitions, tables
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import Wanted
@@ -16,7 +17,35 @@ LONGEST_NAME: Final = 63
 
 CLONE: Final = "homeops_clone"
 
+Named = tuple[str, str | None]
+"""A name and its schema, which the search path gives when it is None."""
+
 T = TypeVar("T")
+
+
+def identifier(named: Named) -> sql.Identifier:
+    """Quote the name of a table or an index."""
+    name, schema = named
+    return sql.Identifier(schema, name) if schema else sql.Identifier(name)
+
+
+def quoted(named: Named) -> str:
+    """Write the name of a table or an index as SQL."""
+    return identifier(named).as_string()
+
+
+def shortened(name: str) -> str:
+    """Give a name that the server keeps whole: a longer one begins with its hash, and is cut."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]
+    return f"{digest}_{name}".encode()[:LONGEST_NAME].decode(errors="ignore")
+
+
+def parts_of(connection: Connection, table: Table) -> list[Table]:
+    """Give the partitions of a table, one level."""
+    below = {part.oid for part in partitions.of_parent(connection, table.oid)}
+    return [part for part in tables.tree(connection, table.oid) if part.oid in below]
 
 
 def refuse_long(*names: str) -> None:

@@ -4,7 +4,6 @@ As pg_dump writes them: the parent's constraint is made ONLY there, and isn't va
 each partition is attached to it. What becomes a partition meanwhile gets its own by itself.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,7 +14,7 @@ from homeops_db.catalog import constraints, locks, partitions, tables
 from homeops_db.catalog.constraints import Constraint
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
-from homeops_db.locking.wanted import Wanted, wanted
+from homeops_db.locking.wanted import alone, wanted
 from homeops_db.online import constraint, index, subject
 from homeops_db.online.unique_definition import Asked, attachment
 from homeops_db.online.work import Work
@@ -59,7 +58,7 @@ def _refuse_key(work: Work, asked: Asked, part: Table) -> None:
 
 
 def _ensure_below(work: Work, asked: Asked, table: Table, parent: Constraint, meaning: str) -> None:
-    for part in _parts(work, table):
+    for part in subject.parts_of(work.connection, table):
         found = _of_part(work, part, parent, meaning)
         name = found.name if found else name_of(part.name, asked.columns)
         if part.is_partitioned:
@@ -70,7 +69,9 @@ def _ensure_below(work: Work, asked: Asked, table: Table, parent: Constraint, me
             statements = [attachment((table.name, table.schema), parent.name, part.schema, name)]
             if found is None and not part.is_partitioned:
                 statements.insert(0, asked.adoption((part.name, part.schema), name))
-            lock = _alone(part) if part.is_partitioned else wanted(work.connection, part)
+            lock = (
+                alone(part, locks.ACCESS_EXCLUSIVE) if part.is_partitioned else wanted(work.connection, part)
+            )
             work.execute([lock], *statements, step=f"attach {part}")
 
 
@@ -80,23 +81,12 @@ def _ensure_only(work: Work, asked: Asked, table: Table, name: str) -> Constrain
     if found is None:
         add = asked.only((table.name, table.schema), name)
         try:
-            work.execute([_alone(table)], add, step=f"add to {table}")
+            work.execute([alone(table, locks.ACCESS_EXCLUSIVE)], add, step=f"add to {table}")
         except (ProgrammingError, NotSupportedError) as error:
             raise constraint.refused(table, error) from error
         found = constraints.constraint(work.connection, table.oid, name)
     assert found is not None
     return found
-
-
-def _alone(table: Table) -> Wanted:
-    """Name the lock on a parent; LOCK TABLE would lock its partitions too, and the statement doesn't."""
-    return Wanted(table, locks.ACCESS_EXCLUSIVE, (table.oid,), may_lock=False)
-
-
-def _parts(work: Work, table: Table) -> list[Table]:
-    """Give the partitions of a table, one level."""
-    below = {part.oid for part in partitions.of_parent(work.connection, table.oid)}
-    return [part for part in tables.tree(work.connection, table.oid) if part.oid in below]
 
 
 def _of_part(work: Work, part: Table, parent: Constraint, meaning: str) -> Constraint | None:
@@ -111,11 +101,7 @@ def _of_part(work: Work, part: Table, parent: Constraint, meaning: str) -> Const
 
 def name_of(part: str, columns: Sequence[str]) -> str:
     """Name a partition's constraint as the server would; a longer name begins with its hash, and is cut."""
-    name = part + name_suffix(columns)
-    if len(name.encode()) > subject.LONGEST_NAME:
-        digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]
-        name = f"{digest}_{name}".encode()[: subject.LONGEST_NAME].decode(errors="ignore")
-    return name
+    return subject.shortened(part + name_suffix(columns))
 
 
 def name_suffix(columns: Sequence[str]) -> str:

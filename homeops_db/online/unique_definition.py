@@ -13,10 +13,8 @@ from sqlalchemy.sql.elements import conv
 from homeops_db.catalog import constraints, tables
 from homeops_db.catalog.tables import Table
 from homeops_db.online import constraint, index_definition, rendered, subject
+from homeops_db.online.subject import Named, identifier
 from homeops_db.online.work import Work
-
-Named = tuple[str, str | None]
-"""A table's name and its schema."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +71,6 @@ class Asked:
         """How the deferral is written: what is asked for, less what isn't."""
         plain = Asked(self.name, self.columns, self.of_index, {})
         return self.sql((self.name, None)).removeprefix(plain.sql((self.name, None)))
-
-
-def identifier(table: Named) -> sql.Identifier:
-    """Quote a table's name."""
-    name, schema = table
-    return sql.Identifier(schema, name) if schema else sql.Identifier(name)
 
 
 def meaning(work: Work, asked: Asked, table: Table) -> str:

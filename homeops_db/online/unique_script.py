@@ -5,8 +5,9 @@ from typing import Final
 from psycopg import sql
 
 from homeops_db.catalog import constraints
+from homeops_db.online.subject import Named, quoted
 from homeops_db.online.unique_by_partition import name_suffix
-from homeops_db.online.unique_definition import Asked, Named, identifier
+from homeops_db.online.unique_definition import Asked
 from homeops_db.online.work import Script
 
 _PART: Final = "homeops_part"
@@ -57,4 +58,4 @@ def _write_each(out: Script, asked: Asked, table: Named, *, change: str, rest: s
 
 
 def _quoted(table: Named) -> str:
-    return sql.quote(identifier(table).as_string())
+    return sql.quote(quoted(table))
