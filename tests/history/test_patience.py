@@ -1,6 +1,7 @@
 """A revision of plain ``op`` statements meets a lock: it is rolled back whole, and tried again."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from homeops_db import faults
 from homeops_db.errors import DatabaseError, LockTimeoutError, RevisionFailedError
 from homeops_db.history import ledger
 from homeops_db.history.patience import driver_of
+from homeops_db.settings import PROJECT_ROOT
 from tests.fixtures.databases import connect
 from tests.fixtures.projects import Toy
 from tests.fixtures.waiting import until
@@ -30,6 +32,7 @@ pytestmark = servers("local server", slow=["stock 15", "stock 18"])
 TRY = 'from homeops_db import faults; faults.point("python side"); '
 ALTER = 'op.execute("create table public.t2 (id int)"); op.execute("alter table public.t1 add x int")'
 READS = "select count(*) from t1"
+OPERATIONS = PROJECT_ROOT / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -173,6 +176,34 @@ def test_what_an_online_operation_cost_is_recorded(toy: Toy, any_url: URL, db: C
     (step,) = [step for step in steps(any_url) if "subject" in step]
     assert (step["operation"], step["subject"], step["victims"]) == ("add_column", "t1.x", 1)
     assert step["victim_ms"] > 50
+
+
+def test_what_came_to_nothing_is_recorded_too(toy: Toy, any_url: URL, db: Connection) -> None:
+    """Nobody lets go: the operation gives up, with one session behind its last try."""
+    toy.add("v1.1.0", "import sqlalchemy as sa\nfrom homeops_db import online\n"
+            'online.add_column("t1", sa.Column("x", sa.Integer()))')  # fmt: skip
+    times = {"lock_timeout": timedelta(seconds=1), "lock_give_up_after": timedelta(milliseconds=100)}
+    run = Run(toy.config(any_url, **times))
+    with holding(any_url) as holder:
+
+        def begin(point: str) -> None:
+            if point == "add_column: add: before" and holder.info.transaction_status.name == "IDLE":
+                holder.execute(READS)
+
+        with faults.injected(begin):
+            run.start()
+            until(lambda: waits(db))
+            victim = Victim(any_url, READS)
+            with pytest.raises(LockTimeoutError):
+                run.result()
+        assert victim.survives()
+    (step,) = [step for step in steps(any_url) if "subject" in step]
+    assert (step["operation"], step["stopped"]) == ("add_column", "LockTimeoutError")
+    assert step["victims"] == 1
+    query = re.search(r"```sql\n(select occurred_at.*?);\n```", OPERATIONS.read_text(), re.DOTALL)
+    assert query is not None
+    (found,) = db.execute(query[1].encode()).fetchall()
+    assert found[1:5] == ("v1.1.0", "add_column", "t1.x", step["tries"])
 
 
 def test_it_is_broken_off_when_it_costs_too_much(toy: Toy, any_url: URL, db: Connection) -> None:
