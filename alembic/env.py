@@ -15,7 +15,7 @@ by_hand = config.cmd_opts is not None  # from a terminal, not from a program
 
 
 def show_progress() -> AbstractContextManager[Any]:
-    # Imported when the local server has to be started: nobody else waits for it.
+    # Imported when something takes long: a first download, an index build.
     from homeops_db.cli.progress import shown_progress
 
     return shown_progress()

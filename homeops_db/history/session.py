@@ -83,7 +83,7 @@ def run(
 
     Args:
         environment: Alembic's context of this command.
-        show_progress: How to show the local server's first download.
+        show_progress: How to show what takes long: the local server's download, an index build.
         rewrite: What is done to the operations that ``revision --autogenerate`` found, before they
             are written.
 

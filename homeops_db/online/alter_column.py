@@ -42,8 +42,9 @@ def alter_column(
 
     Type, default, comment and DROP NOT NULL are one short transaction. Then NOT NULL is proven by a
     constraint that is validated without a strong lock (a CHECK until PostgreSQL 17, NOT NULL NOT VALID
-    since 18), and set without a scan. A valid ``CHECK (column IS NOT NULL)`` that is there already is
-    used, and kept. After a change of type the column is analyzed: the server forgets its statistics.
+    since 18), and set without a scan. Until 17, a valid ``CHECK (column IS NOT NULL)`` that is there
+    already is used, and kept. After a change of type the column is analyzed: the server forgets its
+    statistics.
 
     Args:
         table_name: The table. Partitions and inheritance children change with it.

@@ -101,7 +101,7 @@ def detach_partition(
     nothing, until transactions that use the parent have ended; then ACCESS EXCLUSIVE on the partition,
     SHARE UPDATE EXCLUSIVE on the parent and SHARE ROW EXCLUSIVE on the tables that the partition's foreign
     keys refer to, for some milliseconds; ACCESS EXCLUSIVE on the table once more to drop the CHECK. With a
-    DEFAULT partition: ACCESS EXCLUSIVE on parent, partition and DEFAULT partition for some milliseconds.
+    DEFAULT partition: ACCESS EXCLUSIVE on the parent and all its partitions for some milliseconds.
     A re-run finishes what is half detached, or finds it done. Its downgrade is `attach_partition`.
     Method: https://www.postgresql.org/docs/17/sql-altertable.html#SQL-ALTERTABLE-DETACH-PARTITION
     """
