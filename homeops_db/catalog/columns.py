@@ -92,6 +92,12 @@ where i.inhrelid = %(oid)s
 order by i.inhseqno
 """
 
+NAMES: LiteralString = """
+select a.attname from pg_attribute a
+where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
+order by a.attnum
+"""
+
 HAS_NOT_NULL_CONSTRAINTS: LiteralString = "select current_setting('server_version_num')::int >= 180000"
 
 
@@ -150,6 +156,12 @@ def column(connection: Connection, table_oid: int, name: str) -> Column | None:
     """Read the column of that name. Takes no lock."""
     with connection.cursor(row_factory=class_row(Column)) as cursor:
         return cursor.execute(COLUMN, {"oid": table_oid, "name": name}).fetchone()
+
+
+def names(connection: Connection, table_oid: int) -> list[str]:
+    """Read the names of a table's columns, in their order. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(NAMES, {"oid": table_oid}).fetchall()
 
 
 def footprint(connection: Connection, table_oid: int) -> Footprint:

@@ -7,7 +7,17 @@ import sys
 
 import typer
 
-from homeops_db.cli import INTERRUPTED, STOPPED, deploy, local, rollback, seed, status, stop_on_sigterm
+from homeops_db.cli import (
+    INTERRUPTED,
+    STOPPED,
+    backfill,
+    deploy,
+    local,
+    rollback,
+    seed,
+    status,
+    stop_on_sigterm,
+)
 from homeops_db.cli.ending import as_ours
 
 app = typer.Typer(
@@ -18,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(local.app, name="local")
+app.add_typer(backfill.app, name="backfill")
 app.command("status")(status.status)
 app.command("seed")(seed.seed)
 app.command("deploy")(deploy.deploy)

@@ -52,7 +52,14 @@ def _as_json(found: "Status", environment: str) -> dict[str, Any]:
         "missing_roles": found.missing_roles,
         "lock": vars(found.lock) if found.lock else None,
         "runs": [vars(run) for run in found.runs],
+        "backfills": _backfills(found),
     }
+
+
+def _backfills(found: "Status") -> list[dict[str, Any]] | None:
+    from homeops_db.cli import backfill_shown
+
+    return None if found.backfills is None else [backfill_shown.as_json(each) for each in found.backfills]
 
 
 def _tables(found: "Status", environment: str) -> list[object]:
@@ -85,6 +92,8 @@ def _tables(found: "Status", environment: str) -> list[object]:
 def _lines(found: "Status", environment: str) -> list[tuple[str, object]]:
     from rich.text import Text
 
+    from homeops_db.cli.backfill_shown import summary
+
     here = found.server
     failed = ", ".join(found.failed)
     drift = "\n".join(map(str, found.drift))
@@ -98,6 +107,10 @@ def _lines(found: "Status", environment: str) -> list[tuple[str, object]]:
         ("failed", Text(failed, "red") if failed else "none"),
         ("lock", _lock(found)),
     ]
+    if found.backfills:
+        lines.append(("backfills", summary(found.backfills)))
+    elif found.backfills is None:
+        lines.append(("backfills", Text(f"role {here.role} may not see them", "yellow")))
     if found.missing_roles:
         names = ", ".join(found.missing_roles)
         lines.append(("roles", Text(f"{names}: missing, or without the privileges of v1.0.0", "yellow")))

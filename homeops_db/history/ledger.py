@@ -1,8 +1,7 @@
 """The ledger in schema ``migrations``: which version stands, and everything that ever happened.
 
-``schema_versions`` has one row a version and is written in the revision's own transaction, so it
-can't disagree with Alembic's ``alembic_version``. ``schema_events`` is append-only. What no
-transaction can record (a start, a failure) goes through the lock's autocommit connection.
+``schema_versions`` has one row a version, written in the revision's own transaction: it can't disagree with
+``alembic_version``. What no transaction can record (a start) goes through the lock's autocommit connection.
 """
 
 import getpass
@@ -21,11 +20,12 @@ from psycopg.rows import class_row, scalar_row
 
 from homeops_db.catalog import relations, server
 from homeops_db.errors import DatabaseError
+from homeops_db.history import backfills
 from homeops_db.history.scripts import Revision
 from homeops_db.naming import LEDGER_SCHEMA
 
-DDL: Final = Path(__file__).with_name("ledger.sql").read_text(encoding="utf-8")
-_FORMATS: Final = ("HomeOps ledger, format 1", "HomeOps ledger, format 2")
+DDL: Final = backfills.DDL + "\n" + Path(__file__).with_name("ledger.sql").read_text(encoding="utf-8")
+_FORMATS: Final = tuple(f"HomeOps ledger, format {number}" for number in (1, 2, 3))
 
 # Statements with :names run inside the revision's transaction, or are written out by --sql; there
 # the server's own clock measures the revision, because nothing else is there when it runs.

@@ -68,4 +68,5 @@ CREATE OR REPLACE TRIGGER schema_events_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON migrations.schema_events
     FOR EACH STATEMENT EXECUTE FUNCTION migrations.refuse_change();
 
-COMMENT ON SCHEMA migrations IS 'HomeOps ledger, format 2';
+-- The last statement: what psql leaves half done is no ledger of this format.
+COMMENT ON SCHEMA migrations IS 'HomeOps ledger, format 3';

@@ -25,6 +25,7 @@ from homeops_db import database
 from homeops_db.catalog import activity
 from homeops_db.errors import DatabaseError, LockError
 from homeops_db.history import ledger
+from homeops_db.locking import pooler
 from homeops_db.settings import Settings
 from homeops_db.urls import masked
 
@@ -241,8 +242,10 @@ def _open(url: URL, settings: Settings) -> tuple[Connection, int]:
     row = connection.execute(_SESSION).fetchone()
     assert row is not None
     pid, has_options = row
-    behind_pooler = pid != connection.info.backend_pid
-    if behind_pooler and not (has_options and _keeps_session(connection, pid, url, settings)):
+    if pooler.is_pooled(connection, pid) and not (
+        has_options
+        and pooler.keeps_session(connection, pid, lambda: database.connect(url, settings, application=_NAME))
+    ):
         connection.close()
         raise _pooler_error(url)
     return connection, pid
@@ -253,21 +256,9 @@ def _pooler_refuses_options(url: URL, settings: Settings) -> bool:
     try:
         with database.connect(url, settings, application=_NAME, with_options=False) as connection:
             row = connection.execute("select pg_backend_pid()").fetchone()
-            return row is not None and row[0] != connection.info.backend_pid
+            return row is not None and pooler.is_pooled(connection, row[0])
     except DatabaseError:
         return False
-
-
-def _keeps_session(connection: Connection, pid: int, url: URL, settings: Settings) -> bool:
-    """A second client in a transaction must not get our backend, nor make us change it."""
-    mark = secrets.token_hex(8)
-    connection.execute("select set_config('homeops.session', %s, false)", (mark,))
-    with database.connect(url, settings, application=_NAME) as other, other.transaction():
-        theirs = other.execute("select current_setting('homeops.session', true)").fetchone()
-        ours = connection.execute(
-            "select pg_backend_pid(), current_setting('homeops.session', true)"
-        ).fetchone()
-    return theirs != (mark,) and ours == (pid, mark)
 
 
 def _pooler_error(url: URL) -> LockError:

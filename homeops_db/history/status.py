@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 
 from homeops_db.catalog import server
 from homeops_db.catalog.server import Server
-from homeops_db.history import ledger, lock
+from homeops_db.history import backfill_standing, ledger, lock
+from homeops_db.history.backfill_standing import Standing
 from homeops_db.history.ledger import Event, VersionRow
 from homeops_db.history.lock import Holder
 from homeops_db.history.scripts import Revision
@@ -32,7 +34,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `homeops-db status` shows."""
+    """Everything that `homeops-db status` shows. ``backfills`` is None where our role may not see them."""
 
     server: Server
     current: str | None
@@ -45,6 +47,7 @@ class Status:
     missing_roles: tuple[str, ...]
     lock: Holder | None
     runs: list[Event]
+    backfills: list[Standing] | None
 
     @property
     def exit_code(self) -> int:
@@ -88,7 +91,16 @@ def read(connection: Connection, revisions: Sequence[Revision]) -> Status:
         missing_roles=tuple(name for name in GROUPS if name not in roles),
         lock=holder,
         runs=ledger.events(connection, limit=LAST_RUNS, ended=True) if ready else [],
+        backfills=_backfills(connection),
     )
+
+
+def _backfills(connection: Connection) -> list[Standing] | None:
+    """Read those that are open. A role may have been granted the older tables of the ledger alone."""
+    try:
+        return backfill_standing.still_open(connection)
+    except InsufficientPrivilege:
+        return None
 
 
 def _failed(

@@ -3,15 +3,34 @@
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy.engine import URL
 
 from homeops_db.errors import SettingsError, TargetError
 from homeops_db.settings import Settings
 
-ShowProgress = Callable[[], AbstractContextManager[Callable[[str, float], None]]]
-"""Opens a progress display; what it yields takes the stage's name and the share done, 0 to 1."""
+WAITS: Final = "waits: "
+"""How a note begins that says why work stands still."""
+
+
+class Show(Protocol):
+    """Shows how far long work is; called as often as there is something new."""
+
+    def __call__(self, stage: str, share: float, note: str = "", /) -> None:
+        """Tell how far it is.
+
+        Args:
+            stage: What is done, in words: the same ones as long as it is the same.
+            share: How much of it is done, 0 to 1.
+            note: What else there is to know, which changes: rows, speed, how long it will still take.
+                With it, the display makes no guess of its own. One that begins with `WAITS` says why the
+                work stands still at this moment: that, and that it goes on, is told at once.
+        """
+
+
+ShowProgress = Callable[[], AbstractContextManager[Show]]
+"""Opens a progress display, and closes it."""
 
 _SYMBOLIC: Final = frozenset({"base", "head", "heads", "current"})
 

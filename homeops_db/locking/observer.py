@@ -11,6 +11,7 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
 from homeops_db.errors import DatabaseError
+from homeops_db.locking import pooler
 
 T = TypeVar("T")
 
@@ -69,14 +70,17 @@ def observing(worker: Connection) -> Iterator[Observer]:
     left as it was: in no transaction, if it was in none.
 
     Raises:
-        DatabaseError: It can't be opened.
+        DatabaseError: It can't be opened, or ``worker`` is behind a pooler that keeps no session.
     """
     was_idle = worker.info.transaction_status is TransactionStatus.IDLE
     row = worker.execute(_WORKER).fetchone()
     if was_idle and not worker.autocommit:
         worker.rollback()
     assert row is not None
-    parameters = _parameters(worker)
+    parameters = parameters_of(worker)
+    if worker.autocommit and pooler.is_pooled(worker, row[0]):
+        pooler.refuse_pooler(worker, parameters)
+    parameters["options"] = f"{parameters['options']} {_OPTIONS}".strip()
     try:
         connection = psycopg.connect(**parameters, autocommit=True)
     except psycopg.OperationalError as error:
@@ -93,8 +97,8 @@ def observing(worker: Connection) -> Iterator[Observer]:
         observer.close()
 
 
-def _parameters(worker: Connection) -> dict[str, Any]:
-    """The worker's own parameters, and of several hosts the one that it is connected to."""
+def parameters_of(worker: Connection) -> dict[str, Any]:
+    """Give what opens another connection like ``worker``: of several hosts, to the one that it is at."""
     info = worker.info
     given: dict[str, Any] = info.get_parameters()
     for name in ("target_session_attrs", "load_balance_hosts", "hostaddr"):
@@ -107,5 +111,5 @@ def _parameters(worker: Connection) -> dict[str, Any]:
         "user": info.user,
         "dbname": info.dbname,
         "password": info.password,
-        "options": f"{info.options} {_OPTIONS}".strip(),
+        "options": info.options,
     }

@@ -1,7 +1,12 @@
 """Operations for revisions on tables in use: write ``online.`` where ``op.`` would hurt the traffic."""
 
+from homeops_db.locking.pace import pace
 from homeops_db.locking.policy import policy
 from homeops_db.online.alter_column import alter_column
+from homeops_db.online.backfill.delete import batched_delete
+from homeops_db.online.backfill.insert import batched_insert
+from homeops_db.online.backfill.operation import backfill
+from homeops_db.online.backfill.result import Backfilled
 from homeops_db.online.check import create_check_constraint
 from homeops_db.online.column import add_column
 from homeops_db.online.drop_column import drop_column
@@ -17,10 +22,14 @@ from homeops_db.online.validation import validate_constraint
 from homeops_db.online.work import Done
 
 __all__ = [
+    "Backfilled",
     "Done",
     "add_column",
     "alter_column",
     "attach_partition",
+    "backfill",
+    "batched_delete",
+    "batched_insert",
     "create_check_constraint",
     "create_exclude_constraint",
     "create_foreign_key",
@@ -30,6 +39,7 @@ __all__ = [
     "drop_column",
     "drop_constraint",
     "drop_index",
+    "pace",
     "policy",
     "reindex",
     "validate_constraint",

@@ -17,12 +17,12 @@ from homeops_db.catalog import locks, tables
 from homeops_db.catalog.indexes import Index
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError, UnsafeError
+from homeops_db.history.target import Show
 from homeops_db.locking import look, report
 from homeops_db.locking.look import Patience
 from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import index_build, index_watch
 from homeops_db.online.index_definition import Asked, Definition
-from homeops_db.online.index_watch import Show
 from homeops_db.online.work import Work, lifted_timeouts
 
 _LONGER: Final = 10

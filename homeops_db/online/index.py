@@ -18,6 +18,7 @@ from homeops_db.online import (
     subject,
 )
 from homeops_db.online.index_definition import Asked, Column, Render
+from homeops_db.online.shown import shown
 from homeops_db.online.work import Done, Work, at_work, is_offline, script
 
 __all__ = ["Render", "create_index", "ensure"]
@@ -123,7 +124,7 @@ def ensure(work: Work, table: Table, index_name: str, render: Render) -> None:
     """
     subject.refuse_long(index_name)
     definition = index_definition.read(work, table, index_name, render)
-    with index_watch.shown(work) as show:
+    with shown(work) as show:
         if table.is_partitioned:
             partitioned_index.ensure(work, table, index_name, definition, show)
         elif tables.is_hypertable(work.connection, table):

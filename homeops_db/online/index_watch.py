@@ -19,14 +19,13 @@ from psycopg import Connection
 from homeops_db.catalog import locks, progress
 from homeops_db.catalog.locks import Holder, Waiting
 from homeops_db.catalog.progress import Build
+from homeops_db.history.target import Show
 from homeops_db.locking.observer import Observer
 from homeops_db.locking.watch import Cost
 from homeops_db.online.work import Work
 
 INTERVAL: Final = 0.2
 """Seconds between two looks."""
-
-Show = Callable[[str, float], None]
 
 # Where a phase begins, and how much of the whole is counted in it: of a btree's build on three million
 # rows, measured. Sorting isn't counted (what stands there is the phase before's).
@@ -156,17 +155,6 @@ def watching(
         watch.end()
         thread.join()
         work.cost += watch.cost
-
-
-@contextmanager
-def shown(work: Work) -> Iterator[Show]:
-    """Open the command's progress display for the block, if it has one."""
-    opened = work.recorder.show_progress if work.recorder is not None else None
-    if opened is None:
-        yield lambda _stage, _fraction: None
-        return
-    with opened() as show:
-        yield show
 
 
 def told(show: Show, subject: str, start: float = 0.0, width: float = 1.0) -> Callable[[Build], None]:

@@ -17,10 +17,10 @@ from homeops_db.catalog import indexes, locks, partitions, tables
 from homeops_db.catalog.indexes import Index
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
+from homeops_db.history.target import Show
 from homeops_db.locking.wanted import Wanted, alone
 from homeops_db.online import constraint, index_build, index_watch, subject
 from homeops_db.online.index_definition import Definition
-from homeops_db.online.index_watch import Show
 from homeops_db.online.work import Work
 
 

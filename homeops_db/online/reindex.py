@@ -8,9 +8,10 @@ from homeops_db.catalog import indexes, locks, tables
 from homeops_db.catalog.indexes import Index
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import LockTimeoutError, ObjectError, UnsafeError
+from homeops_db.history.target import Show
 from homeops_db.online import index_build, index_script, index_watch, partitioned_index, subject
 from homeops_db.online.drop_index import find, refuse_other_role
-from homeops_db.online.index_watch import Show
+from homeops_db.online.shown import shown
 from homeops_db.online.work import Done, Work, at_work, is_offline, script
 
 
@@ -53,7 +54,7 @@ def reindex(
         with script("reindex", what) as out:
             index_script.write_reindex(out, (named, schema), is_table=index_name is None)
         return Done("reindex", what, changed=True)
-    with at_work("reindex", what) as work, index_watch.shown(work) as show:
+    with at_work("reindex", what) as work, shown(work) as show:
         if index_name is not None:
             found = find(work, index_name, table_name, schema, if_exists=False)
             assert found is not None

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
 from homeops_db.errors import ObjectError
@@ -49,6 +50,17 @@ def statement(operation: Callable[[Operations], object]) -> str:
     """Write out an operation that is one statement."""
     (only,) = statements(operation)
     return only
+
+
+def query(clause: sa.ClauseElement) -> str:
+    """Write out a query of SQLAlchemy's, with its values in it.
+
+    Raises:
+        ObjectError: A parameter has no value.
+    """
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    _refuse_valueless(dialect)
+    return str(clause.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
 def _refuse_valueless(dialect: Dialect) -> None:

@@ -1,0 +1,174 @@
+"""One batch: a single statement that does the rows and moves the position, or neither."""
+
+import time
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
+
+from homeops_db.online.backfill.axis import Place
+from homeops_db.online.backfill.job import Job, relation
+from homeops_db.online.backfill.position import Position
+from homeops_db.online.backfill.ranges import Range
+
+# "mine" locks the range's row first: whoever takes the run over waits for the batch, or the batch finds
+# another epoch and does nothing. pg_stat_get_xact_… counts this session's own work, not yet reported.
+_STATEMENT: Final = sql.SQL("""
+WITH mine AS MATERIALIZED (
+    SELECT r.id FROM migrations.backfill_ranges r WHERE r.id = {range} AND r.epoch = {epoch} FOR UPDATE
+), done AS (
+    {work} RETURNING {still} AS still
+), counted AS (
+    SELECT count(*) AS rows, count(*) FILTER (WHERE d.still) AS unchanged FROM done d
+)
+UPDATE migrations.backfill_ranges r
+SET position = {position}, is_done = {is_done}, share_done = {share}, batches = r.batches + 1,
+    rows_done = r.rows_done + c.rows, rows_unchanged = r.rows_unchanged + c.unchanged
+FROM counted c, migrations.backfills b
+WHERE r.id = {range} AND r.epoch = {epoch} AND b.id = r.backfill_id
+RETURNING c.rows, c.unchanged, b.state, pg_stat_get_xact_tuples_hot_updated({oid}::oid)
+""")
+_OTHERS: LiteralString = """
+select count(*) from migrations.backfill_errors e
+join migrations.backfill_ranges r on r.backfill_id = e.backfill_id
+where r.id = %s and e.was_skipped and (e.relation, e.key) <> (%s, %s)
+"""
+_FENCE: Final = sql.SQL("(SELECT true FROM mine)")
+
+_SKIP: Final = sql.SQL("""
+WITH moved AS (
+    UPDATE migrations.backfill_ranges r
+    SET position = {position}, is_done = {is_done}
+    WHERE r.id = {range} AND r.epoch = {epoch}
+    RETURNING r.backfill_id
+)
+INSERT INTO migrations.backfill_errors (backfill_id, relation, key, sqlstate, message, was_skipped)
+SELECT m.backfill_id, {name}, {key}, {sqlstate}, {message}, {skipped} FROM moved m
+ON CONFLICT (backfill_id, relation, key) DO UPDATE
+SET sqlstate = excluded.sqlstate, message = excluded.message, was_skipped = excluded.was_skipped,
+    happened_at = clock_timestamp()
+""")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch did.
+
+    Attributes:
+        rows: Rows done.
+        unchanged: Of these, rows that would be done again.
+        state: What the backfill is told to be: running, paused, cancelled.
+        hot: A counter of this session's updates that stayed on their page.
+        seconds: How long it took.
+    """
+
+    rows: int
+    unchanged: int
+    state: str
+    hot: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A row that can't be done: its key, in words, and whether it was passed over."""
+
+    name: str
+    was_skipped: bool
+
+
+def condition(range_: Range, upto: Place | None) -> sql.Composable:
+    """Write the condition of a batch: from the position up to ``upto``, or to the window's end."""
+    at = range_.position
+    return (
+        range_.axis.between(at.begin, upto or at.high)
+        + sql.SQL(" AND ")
+        + range_.axis.in_stripe(at.stripe, at.stripes)
+    )
+
+
+def run(connection: Connection, job: Job, range_: Range, epoch: int, upto: Place | None) -> Outcome | None:
+    """Do one batch. Locks the rows that it does, ROW EXCLUSIVE on their table, until its end.
+
+    Args:
+        connection: In autocommit.
+        job: What is done.
+        range_: Where; its position is moved.
+        epoch: Of our run.
+        upto: Where the batch ends; with the window when None.
+
+    Returns:
+        What it did; None when another run has taken over, and nothing was done.
+
+    Raises:
+        psycopg.Error: Nothing was done, or, where the connection is lost, nobody knows.
+    """
+    after = range_.position.done_up_to(upto)
+    where = sql.SQL(" AND ").join([condition(range_, upto), _FENCE, job.condition])
+    statement = _STATEMENT.format(
+        range=range_.id,
+        epoch=epoch,
+        work=job.statement(range_.table, where),
+        still=job.still if range_.is_closing or not job.is_proven else sql.SQL("false"),
+        position=Jsonb(after.as_json()),
+        is_done=_is_done(range_, after),
+        share=range_.share(after),
+        oid=range_.table.oid,
+    )
+    began = time.perf_counter()
+    found = connection.execute(statement).fetchone()
+    if found is None:
+        return None
+    _move(range_, after)
+    range_.rows_done += found[0]
+    range_.rows_unchanged += found[1]
+    range_.batches += 1
+    rows, unchanged, state, hot = found
+    return Outcome(rows, unchanged, state, hot, time.perf_counter() - began)
+
+
+def record_error(
+    connection: Connection, range_: Range, epoch: int, upto: Place, error: psycopg.Error, *, most: int
+) -> FailedRow:
+    """Write down the one row of a batch that can't be done, and go on behind it if so many may fail.
+
+    Args:
+        connection: In autocommit.
+        range_: Where the row is.
+        epoch: Of our run.
+        upto: The row's place.
+        error: What the server said.
+        most: How many rows may fail, in all runs and all ranges.
+    """
+    where = condition(range_, upto)
+    key = range_.axis.name(connection, relation(range_.table), where)
+    key = key or dict(zip(range_.axis.columns, upto, strict=True))
+    others = connection.execute(_OTHERS, (range_.id, str(range_.table), Jsonb(key))).fetchone()
+    skip = others is not None and others[0] < most
+    after = range_.position.done_up_to(upto) if skip else range_.position
+    connection.execute(
+        _SKIP.format(
+            position=Jsonb(after.as_json()),
+            is_done=_is_done(range_, after),
+            range=range_.id,
+            epoch=epoch,
+            name=str(range_.table),
+            key=Jsonb(key),
+            sqlstate=error.sqlstate or "",
+            message=error.diag.message_primary or type(error).__name__,
+            skipped=skip,
+        )
+    )
+    _move(range_, after)
+    return FailedRow(", ".join(f"{name} = {value}" for name, value in key.items()), skip)
+
+
+def _is_done(range_: Range, position: Position) -> bool:
+    return not position.is_open and position.low == range_.high
+
+
+def _move(range_: Range, after: Position) -> None:
+    range_.position = after
+    range_.is_done = _is_done(range_, after)

@@ -1,0 +1,65 @@
+"""The end of a backfill: whoever was at work before is waited for, then it is proved that nothing is left."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from psycopg import Connection
+
+from homeops_db.catalog import locks
+from homeops_db.catalog.locks import Holder
+from homeops_db.catalog.tables import Table
+from homeops_db.locking import report
+from homeops_db.locking.watch import Cost
+
+PASSES: Final = 10
+"""Closing passes at most: where writers go on making rows that are to do, no pass finds none."""
+
+_LOOK: Final = 0.05  # seconds
+
+
+def wait_for_writers(
+    observe: Connection,
+    tables: Sequence[Table],
+    *,
+    give_up_after: timedelta,
+    tell: Callable[[str], bool],
+) -> None:
+    """Wait until every transaction has ended that has written to one of the tables, or may have, until now.
+
+    What such a transaction wrote isn't seen before its commit, whatever its key or page: a bound that was
+    taken before would miss it.
+
+    Args:
+        observe: Looks; no lock is taken, nobody waits behind us.
+        tables: The leaves.
+        give_up_after: How long.
+        tell: Is told whom it waits for, and says whether to go on waiting.
+
+    Raises:
+        LockTimeoutError: It took too long.
+    """
+    began = time.monotonic()
+    oids = [table.oid for table in tables]
+    first = _writers(observe, oids)
+    waiting = first
+    while waiting and tell(report.described(waiting[0])):
+        if time.monotonic() - began > give_up_after.total_seconds():
+            raise report.stalled(
+                what="rows that a transaction has written, and not committed, can't be seen",
+                blockers=waiting,
+                waited=timedelta(seconds=time.monotonic() - began),
+                cost=Cost(),
+                left="All that was committed is done; the closing pass is left.",
+            )
+        time.sleep(_LOOK)
+        still = {holder.transaction for holder in _writers(observe, oids)}
+        waiting = [holder for holder in first if holder.transaction in still]
+
+
+def _writers(connection: Connection, oids: Sequence[int]) -> list[Holder]:
+    """Whoever holds what SHARE conflicts with may have written; autovacuum writes no rows."""
+    ours = connection.info.backend_pid
+    found = locks.holders(connection, oids, locks.SHARE, ours=ours)
+    return [holder for holder in found if holder.granted and not holder.is_autovacuum]

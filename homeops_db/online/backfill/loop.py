@@ -1,0 +1,192 @@
+"""The control loop: watches the workers, the server and the operator, and tells each what the others do."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+
+from homeops_db.errors import LockTimeoutError, OnlineError
+from homeops_db.history import backfills
+from homeops_db.history.backfills import Told
+from homeops_db.history.target import WAITS, Show
+from homeops_db.locking import pace as pacing
+from homeops_db.locking.pace import Pace
+from homeops_db.online.backfill.governor import Reason
+from homeops_db.online.backfill.keeper import Keeper
+from homeops_db.online.backfill.meter import Meter
+from homeops_db.online.backfill.ranges import Range
+from homeops_db.online.backfill.worker import Shared, Worker
+
+BEAT: Final = 1.0
+"""Seconds between two looks at the server and the operator; also the shortest wait."""
+
+_GLANCE: Final = 0.2
+
+
+@dataclass
+class Loop:
+    """Runs workers over ranges until all are done.
+
+    Attributes:
+        shared: What the workers have in common.
+        keeper: The connection that holds the claim.
+        look: Asks the server whether there is a reason to wait.
+        show: Shows the progress: stage, share done, and how it goes.
+        assert_ours: Raises when the migration lock is lost.
+        between: Is called now and then while no worker need wait; may hold them.
+        phase: What is being done, in a word.
+        estimated: Rows to do, about.
+        waits: Seconds that were waited, by reason.
+    """
+
+    shared: Shared
+    keeper: Keeper
+    look: Callable[[Pace], Reason | None]
+    show: Show
+    assert_ours: Callable[[], None]
+    between: Callable[[], None]
+    estimated: int | None = None
+    phase: str = "filling"
+    meter: Meter = field(default_factory=Meter)
+    waits: dict[str, float] = field(default_factory=dict)
+    _held_by: str = ""
+    _is_paused: bool = False
+    _since: float | None = None
+    _last_beat: float = 0.0
+
+    def run(self, ranges: Sequence[Range], workers: int) -> None:
+        """Do all ranges; raises what ended it before.
+
+        Ctrl-C lets the batches in hand end.
+        """
+        control = self.shared.control
+        control.give([one for one in ranges if not one.is_done])
+        self.meter = Meter()
+        threads = [
+            threading.Thread(target=Worker(number, self.shared).run, name=f"backfill-{number}", daemon=True)
+            for number in range(min(workers, max(1, len(ranges))))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                control.wait(_GLANCE)
+                self._step(ranges)
+        except BaseException as error:
+            control.stop(error)
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        if control.failure is not None:
+            raise control.failure
+
+    def _step(self, ranges: Sequence[Range]) -> None:
+        if time.monotonic() - self._last_beat < BEAT or self.shared.control.is_stopped:
+            return
+        passed = time.monotonic() - self._last_beat if self._last_beat else 0.0
+        self._last_beat = time.monotonic()
+        done = sum(one.rows_done for one in ranges)
+        share = sum(one.share(one.position) for one in ranges) / max(1, len(ranges))
+        self.meter.look(self.shared.control.rows, share)
+        self._hear(self.beat())
+        self._hold(passed)
+        self.show(self.phase, share, self.note(done))
+        if self.shared.control.hold is None:
+            self.between()
+
+    def enter(self, phase: str) -> None:
+        """Begin something else."""
+        self.phase = phase
+        self.beat()
+        self.show(phase, 0.0, "")
+
+    def wait_for(self, reason: str) -> bool:
+        """Show what is waited for outside of the batches; False when it shall be waited no longer."""
+        if time.monotonic() - self._last_beat >= BEAT:
+            self._last_beat = time.monotonic()
+            self.shared.control.hold = reason
+            self._hear(self.beat())
+            self.shared.control.hold = None
+            self.show(self.phase, 0.0, f"{WAITS}{reason}")
+        return not self.shared.control.is_stopped
+
+    def beat(self) -> Told | None:
+        """Show the state to other terminals, and read what they tell."""
+        self.assert_ours()
+        left = self.meter.left()
+        return self.keeper.ask(
+            lambda connection: backfills.beat(
+                connection,
+                self.shared.backfill_id,
+                self.shared.epoch,
+                phase=self.phase,
+                waiting_for=self.shared.control.hold,
+                plan="\n".join(f"{plan.table}: {plan}" for plan in self.shared.plans.values()),
+                estimated_rows=self.estimated,
+                rows_per_second=self.meter.rows_per_second,
+                seconds_left_low=left and left[0],
+                seconds_left_high=left and left[1],
+            )
+        )
+
+    def note(self, done: int) -> str:
+        """Say how it goes, in one line."""
+        hold = self.shared.control.hold
+        if hold is not None:
+            return f"{WAITS}{hold}"
+        words = [f"{done:,}{f' of about {self.estimated:,}' if self.estimated else ''} rows"]
+        if self.meter.rows_per_second is not None:
+            words.append(f"{self.meter.rows_per_second:,.0f} rows/s")
+        left = self.meter.left()
+        if left is not None:
+            words.append(f"{left[0]:.0f} to {left[1]:.0f} s left")
+        return ", ".join(words)
+
+    def _hear(self, told: Told | None) -> None:
+        control = self.shared.control
+        if told is None:
+            raise OnlineError(
+                f"Another run has taken backfill {self.shared.backfill_id} over. What was committed stays. "
+                "Look at it: homeops-db backfill list"
+            )
+        if told.state == backfills.CANCELLED:
+            control.stop()
+            return
+        self.shared.control.pace = pacing.changed(self.shared.control.pace, told.pace)
+        self._is_paused = told.state == backfills.PAUSED
+
+    def _hold(self, passed: float) -> None:
+        """Let the workers wait, or go on: coarsely, for short naps were measured to hurt the traffic."""
+        control = self.shared.control
+        if control.hold is not None:
+            self.waits[self._held_by] = self.waits.get(self._held_by, 0.0) + passed
+        signal, reason = ("paused", "paused") if self._is_paused else self._ask(control.pace)
+        if signal != self._held_by:
+            logging.getLogger(__name__).info("backfill %s", f"waits: {reason}" if reason else "goes on")
+        self._held_by = signal
+        control.set_hold(reason)
+        if reason is None or self._is_paused:
+            self._since = None
+        else:
+            self._since = self._since or time.monotonic()
+            self._give_up(reason, time.monotonic() - self._since)
+
+    def _give_up(self, reason: str, waited: float) -> None:
+        if waited > self.shared.control.pace.give_up_after.total_seconds():
+            raise LockTimeoutError(
+                f"Gave up after waiting {waited:.0f} s: {reason}. What was done stays, and a re-run goes on "
+                "from there. Mend the cause, or raise the limit (homeops-db backfill retune, online.pace()), "
+                "then run the same command again."
+            )
+
+    def _ask(self, pace: Pace) -> tuple[str, str | None]:
+        try:
+            reason = self.look(pace)
+        except psycopg.OperationalError as error:  # the server restarts: the workers find out themselves
+            return "server", f"the server can't be asked ({str(error).strip().splitlines()[0]})"
+        return ("", None) if reason is None else (reason.signal, reason.text)
