@@ -30,7 +30,8 @@ select c.oid::bigint as oid, (pg_relation_size(c.oid) / current_setting('block_s
                                        and d.refobjid = c.oid and d.refobjsubid = a.attnum)))
              order by 1) as indexes,
        (pg_indexes_size(c.oid))::bigint as index_bytes,
-       c.relpersistence::text as persistence
+       c.relpersistence::text as persistence,
+       (pg_size_bytes(current_setting('shared_buffers')) / current_setting('block_size')::int)::int as buffers
 from pg_class c
 where c.oid = %(oid)s
 """
@@ -90,6 +91,7 @@ class Heap:
         indexes: Those that keep an update of the columns asked for from staying on its page.
         index_bytes: Size of all indexes.
         persistence: pg_class.relpersistence.
+        buffers: Pages of the server's cache.
     """
 
     oid: int
@@ -100,6 +102,7 @@ class Heap:
     indexes: Sequence[str]
     index_bytes: int
     persistence: str
+    buffers: int
 
 
 @dataclass(frozen=True)

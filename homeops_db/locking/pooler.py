@@ -1,13 +1,17 @@
 """Whether a connection is one server session: a pooler may lend it another backend for each transaction."""
 
 import secrets
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import Connection
 
 from homeops_db.errors import DatabaseError
+
+_PATIENCE: Final = 5.0
+"""Seconds. In a small pool the second client has the last backend, and we would wait for it for ever."""
 
 _PID: LiteralString = "select pg_backend_pid()"
 _MARK: LiteralString = "select set_config('homeops.session', %s, false)"
@@ -28,7 +32,8 @@ def is_pooled(connection: Connection, pid: int) -> bool:
 def keeps_session(connection: Connection, pid: int, another: Callable[[], Connection]) -> bool:
     """Try out whether a connection stays with its backend while another client is in a transaction.
 
-    The other one must not get our backend, nor make us change it. Takes no lock.
+    The other one must not get our backend, nor make us change it, nor make us wait for one. Takes no lock,
+    and 5 s at most.
 
     Args:
         connection: In autocommit: inside a transaction every pooler keeps the backend.
@@ -38,10 +43,16 @@ def keeps_session(connection: Connection, pid: int, another: Callable[[], Connec
     mark = secrets.token_hex(8)
     connection.execute(_MARK, (mark,))
     try:
-        with another() as other, other.transaction():
-            theirs = other.execute(_THEIRS).fetchone()
-            ours = connection.execute(_OURS).fetchone()
-    except psycopg.Error:  # pool_mode = statement has no transactions
+        with another() as other:
+            in_time = threading.Timer(_PATIENCE, other.close)
+            in_time.start()
+            try:
+                with other.transaction():
+                    theirs = other.execute(_THEIRS).fetchone()
+                    ours = connection.execute(_OURS).fetchone()
+            finally:
+                in_time.cancel()
+    except psycopg.Error:  # closed in time; or pool_mode = statement, which has no transactions
         return False
     return theirs != (mark,) and ours == (pid, mark)
 
@@ -65,6 +76,6 @@ def refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> None
         info = connection.info
         raise DatabaseError(
             f"{info.host}:{info.port} is a connection pooler that keeps no session (pool_mode = "
-            "transaction): locks and settings would be lost between two statements. Nothing was changed by "
-            "this step. Connect to the server itself."
+            "transaction), or has no room for a second one: locks and settings would be lost between two "
+            "statements. Nothing was changed by this step. Connect to the server itself."
         )

@@ -204,10 +204,7 @@ def _write(what: str, table_name: str, schema: str | None, asked: Asked) -> None
         if asked.type_ is not None:
             out.write_alone(f"ANALYZE {subject.quoted(here)}")
         if asked.nullable is False:
-            add, validate, prove = not_null.script(subject.quoted(here), asked.column)
-            out.write_together(*add)
-            out.write_alone(validate)
-            out.write_together(*prove)
+            not_null.write(out, here, asked.column)
 
 
 def _refuse_rename(what: str, new_name: str | None) -> None:
@@ -229,7 +226,7 @@ def _refuse_special_default(what: str, default: Default) -> None:
     if isinstance(default, sa.Computed):
         raise UnsafeError(
             f"A column that exists can't become generated: {what} stays what it is. Nothing was changed. Set "
-            "a default, or keep it with a trigger and fill the old rows in batches."
+            "a default, or keep it with a trigger and fill the old rows by online.backfill()."
         )
 
 

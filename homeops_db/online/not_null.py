@@ -12,7 +12,8 @@ from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import wanted
 from homeops_db.online import check, subject, validation
-from homeops_db.online.work import Work
+from homeops_db.online.subject import Named
+from homeops_db.online.work import Script, Work
 
 _PREFIX: Final = "homeops_not_null_"
 
@@ -69,22 +70,15 @@ def refuse_nullable(table: Table, column: Column) -> None:
         )
 
 
-def script(table: str, column_name: str) -> tuple[list[str], str, list[str]]:
-    """Write the statements for a script: add the CHECK, validate it, let it prove NOT NULL and go.
-
-    Args:
-        table: The table's name as SQL.
-        column_name: The column.
-    """
+def write(out: Script, table: Named, column_name: str) -> None:
+    """Write the same for a script: add the CHECK, validate it, let it prove NOT NULL and go."""
     name, column = (sql.Identifier(part).as_string() for part in (proof_name(column_name), column_name))
-    alter = f"ALTER TABLE {table}"
+    alter = f"ALTER TABLE {subject.quoted(table)}"
     add = f"{alter} ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID"
     drop = f"{alter} DROP CONSTRAINT {name}"
-    return (
-        [f"{alter} DROP CONSTRAINT IF EXISTS {name}", add],
-        f"{alter} VALIDATE CONSTRAINT {name}",
-        [f"{alter} ALTER COLUMN {column} SET NOT NULL", drop],
-    )
+    out.write_together(f"{alter} DROP CONSTRAINT IF EXISTS {name}", add)
+    out.write_alone(f"{alter} VALIDATE CONSTRAINT {name}")
+    out.write_together(f"{alter} ALTER COLUMN {column} SET NOT NULL", drop)
 
 
 def _ensure_natively(work: Work, table: Table, column: Column) -> None:

@@ -52,6 +52,18 @@ def statement(operation: Callable[[Operations], object]) -> str:
     return only
 
 
+def default(column: sa.Column[Any]) -> str:
+    """Write out the default of a column.
+
+    Raises:
+        ObjectError: A parameter has no value.
+    """
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    _refuse_valueless(dialect)
+    compiler: Any = dialect.ddl_compiler
+    return str(compiler(dialect, None).get_column_default_string(column))
+
+
 def query(clause: sa.ClauseElement) -> str:
     """Write out a query of SQLAlchemy's, with its values in it.
 

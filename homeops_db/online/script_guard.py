@@ -4,13 +4,16 @@ Each is a DO block that raises, and so stops psql, where the operation would hav
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from psycopg import sql
 
 from homeops_db.catalog import columns, dependents
-from homeops_db.online.subject import CLONE, quoted
+from homeops_db.online.subject import CLONE, Named, quoted
 
-__all__ = ["CLONE", "probing", "refusing_dependents"]
+__all__ = ["CLONE", "JUDGED", "judging", "probing", "refusing_dependents"]
+
+JUDGED: Final = r"SELECT current_setting('homeops.hurts') AS homeops_hurts \gset"
 
 
 def probing(what: str, name: str, schema: str | None, change: Sequence[str]) -> str:
@@ -22,13 +25,32 @@ def probing(what: str, name: str, schema: str | None, change: Sequence[str]) -> 
         schema: Its schema.
         change: The statements, for a table called `CLONE`.
     """
-    table = quoted((name, schema))
+    refuse = f"""
+    IF hurts THEN
+        RAISE EXCEPTION USING MESSAGE = {_literal(f"Changing {what} so rewrites or reads the whole table.")};
+    END IF;"""
+    return _probe((name, schema), change, refuse)
+
+
+def judging(table: Named, change: Sequence[str]) -> str:
+    """Write a block that finds out the same and refuses nothing; `JUDGED` reads it into ``:homeops_hurts``.
+
+    Args:
+        table: The table.
+        change: The statements, for a table called `CLONE`.
+    """
+    return _probe(table, change, "PERFORM set_config('homeops.hurts', hurts::text, false);")
+
+
+def _probe(named: Named, change: Sequence[str], then: str) -> str:
+    table = quoted(named)
     footprint = columns.FOOTPRINT % {"oid": f"'pg_temp.{CLONE}'::regclass"}
     body = f"""
 DECLARE
     before record;
     after record;
     invalid record;
+    hurts boolean;
 BEGIN
     CREATE TEMPORARY TABLE {CLONE} (LIKE {table} INCLUDING ALL);
     FOR invalid IN {columns.NOT_VALID % {"oid": f"{_literal(table)}::regclass"}} LOOP
@@ -37,9 +59,8 @@ BEGIN
     {footprint} INTO before;
     {"; ".join(change)};
     {footprint} INTO after;
-    IF after.file <> before.file OR NOT before.indexes <@ after.indexes OR after.scans > before.scans THEN
-        RAISE EXCEPTION USING MESSAGE = {_literal(f"Changing {what} so rewrites or reads the whole table.")};
-    END IF;
+    hurts := after.file <> before.file OR NOT before.indexes <@ after.indexes OR after.scans > before.scans;
+    {then}
     DROP TABLE pg_temp.{CLONE};
 END
 """

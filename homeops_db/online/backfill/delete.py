@@ -2,8 +2,9 @@
 
 from homeops_db.online import subject
 from homeops_db.online.backfill import job
+from homeops_db.online.backfill.ground import Asked
 from homeops_db.online.backfill.result import Backfilled
-from homeops_db.online.backfill.run import Asked, Run
+from homeops_db.online.backfill.run import Run
 from homeops_db.online.shown import shown
 from homeops_db.online.work import at_work, is_offline
 from homeops_db.online.work import script as writing

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 LOCK_TIMEOUT: Final = timedelta(seconds=4)
 _PAUSE: Final = 0.2  # seconds
+_LINGERS: Final = 10.0
+"""Seconds for which a session that was lost may still hold the lock."""
 
 _TRY: LiteralString = "select pg_try_advisory_lock(%s)"
 
@@ -75,17 +77,20 @@ class Keeper:
             try:
                 connection = self.sessions.open(lock_timeout=LOCK_TIMEOUT)
             except psycopg.OperationalError:
-                if time.monotonic() - began > self.patience.total_seconds():
+                was_there = self._connection is not None
+                if not was_there or time.monotonic() - began > self.patience.total_seconds():
                     raise
                 time.sleep(_PAUSE)
                 continue
-            if self.key is not None and not self._claim(connection):
-                connection.close()
+            if self.key is None or self._claim(connection):
+                return connection
+            connection.close()
+            if time.monotonic() - began > _LINGERS:
                 raise OnlineError(
                     "The connection was lost, and another run has this backfill now. What was committed "
                     "stays. Look at it: homeops-db backfill list"
                 )
-            return connection
+            time.sleep(_PAUSE)
 
     def _claim(self, connection: Connection) -> bool:
         row = connection.execute(_TRY, (self.key,)).fetchone()

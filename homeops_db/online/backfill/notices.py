@@ -28,7 +28,7 @@ _ACTIONS: Final = {
 def notices(connection: Connection, scope: Scope, references: Sequence[Reference]) -> list[str]:
     """Say what fires or grows. Takes no lock."""
     oids, columns = scope.oids, scope.columns
-    said = [_trigger(one, scope) for one in firing.triggers(connection, oids, columns, scope.verb)]
+    said = [_trigger(one, scope) for one in _firing(connection, scope)]
     said += _bypassed(connection, scope)
     said += [
         f"publication {name} sends each row to its subscribers"
@@ -75,12 +75,22 @@ def held(connection: Connection) -> list[str]:
     ]
 
 
+def _firing(connection: Connection, scope: Scope) -> list[Trigger]:
+    """Of an insert's target the partitions' triggers for rows fire, and those for statements of itself."""
+    found = firing.triggers(connection, scope.oids, scope.columns, scope.verb)
+    if scope.verb != INSERT:
+        return found
+    of_whole = firing.triggers(connection, [scope.whole.oid], scope.columns, scope.verb)
+    return [one for one in found if one.is_for_row] + [one for one in of_whole if not one.is_for_row]
+
+
 def _trigger(one: Trigger, scope: Scope) -> str:
     of = f" OF {one.columns}" if one.columns else ""
     when = "on each row" if one.is_for_row else "once a batch"
     ends = ", at the batch's commit" if one.is_deferred else ""
     ends += ", where its WHEN holds" if one.has_condition else ""
-    if one.tables < len(scope.written) - (scope.verb == INSERT):
+    is_on_all = one.tables >= len(scope.written) - (scope.verb == INSERT)
+    if not is_on_all and (one.is_for_row or scope.verb != INSERT):
         ends += f", on {one.table}" if one.tables == 1 else f", on {one.tables} of its tables"
     return f"trigger {one.name} ({one.function}) fires {when}, {one.timing} {scope.verb}{of}{ends}"
 

@@ -25,6 +25,7 @@ _ROOMY: Final = 60  # percent; with that much room on each page, updates stay th
 _CORRELATED: Final = 0.9
 _SPARSE: Final = 0.2
 _SAMPLE: Final = 32  # pages
+_CACHED: Final = 8
 
 
 @dataclass
@@ -99,7 +100,7 @@ def make(
     return Plan(
         table,
         axis,
-        Stripes(number),
+        Stripes(number, found.buffers / _CACHED * density),
         found.blocks,
         found.tuples if found.is_analyzed else found.blocks * density,
         density,

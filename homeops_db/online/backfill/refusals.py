@@ -156,14 +156,14 @@ def _plan_alone(connection: Connection, scope: Scope, leaf: Table) -> None:
     except UndefinedTable as error:
         if not _is_gone(connection, leaf):
             raise constraint.refused(leaf, error) from error
-    except OperationalError:
-        raise
     except InsufficientPrivilege as error:
         raise _denied(connection, scope, leaf, error) from error
     except (ObjectNotInPrerequisiteState, InvalidColumnReference) as error:
         raise _unpublishable(connection, scope, leaf, error) from error
     except GeneratedAlways as error:
         raise _generated(leaf, error) from error
+    except OperationalError:
+        raise
     except psycopg.Error as error:
         raise constraint.refused(leaf, error) from error
 

@@ -149,7 +149,7 @@ BEGIN
             RETURN;
         END IF;
         span := span || jsonb_build_object(
-            'looks', pass > 1, 'high', jsonb_build_array(format('(%s,0)', ({pages}))), 'position', jsonb_build_object(
+            'looks', pass > 1 OR job ->> 'todo' = job ->> 'where', 'high', jsonb_build_array(format('(%s,0)', ({pages}))), 'position', jsonb_build_object(
                 'low', '["(0,0)"]'::jsonb, 'is_open', false, 'stripe', 0, 'stripes', 1));
         CALL pg_temp.homeops_walk(job, leaf, span, rows_done, rows_unchanged);
         total := total + rows_done - rows_unchanged;
@@ -181,7 +181,7 @@ BEGIN
     WHILE NOT pg_try_advisory_lock((job ->> 'lock')::bigint) LOOP
         COMMIT;
         tries := tries + 1;
-        IF tries > 100 THEN
+        IF tries > 30 THEN
             RAISE EXCEPTION 'Another session is at work on the same backfill of %. Nothing was changed. Wait for it.',
                 job ->> 'subject';
         END IF;

@@ -13,11 +13,17 @@ from homeops_db.locking.observer import parameters_of
 
 # With row_security off the server refuses what a policy would hide. A generic plan would not know how
 # small a window is.
-_OPTIONS: Final = (
-    "-c row_security=off -c jit=off -c enable_tidscan=on -c plan_cache_mode=force_custom_plan "
-    "-c max_parallel_workers_per_gather=0 -c statement_timeout=0 -c idle_session_timeout=0 "
-    "-c idle_in_transaction_session_timeout=0 -c client_connection_check_interval=1000"
-)
+_OURS: Final = {
+    "row_security": "off",
+    "jit": "off",
+    "enable_tidscan": "on",
+    "plan_cache_mode": "force_custom_plan",
+    "max_parallel_workers_per_gather": "0",
+    "statement_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "client_connection_check_interval": "1000",
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,12 @@ class Sessions:
         Raises:
             psycopg.OperationalError: It can't be had.
         """
-        ms = max(1, round(lock_timeout / timedelta(milliseconds=1)))
-        options = f"{self.parameters['options'] or ''} {_OPTIONS} -c lock_timeout={ms}"
-        connection = psycopg.connect(**{**self.parameters, "options": options}, autocommit=True)
+        ours = {**_OURS, "lock_timeout": f"{max(1, round(lock_timeout / timedelta(milliseconds=1)))}"}
+        options = " ".join(f"-c {name}={value}" for name, value in ours.items())
+        given = {**self.parameters, "options": f"{self.parameters['options'] or ''} {options}"}
+        connection = psycopg.connect(**given, autocommit=True)
         for name, value in self.settings.items():
-            if name not in _OPTIONS and name != "lock_timeout":
+            if name not in ours:
                 connection.execute("select set_config(%s, %s, false)", (name, value))
         return connection
 

@@ -246,9 +246,10 @@ class WalRate:
         passed, written = (look.clock - last[0], lsn - last[1]) if last else (math.inf, 0)
         if passed < _SHORTEST:
             return
-        if passed > _LONGEST or written < 0:  # it is behind where it was: another server
+        if passed > _LONGEST:
             self._last, self._rate, self._debt = (look.clock, lsn), 0.0, 0.0
             return
+        # On another server the position may be behind where it was: a rate below 0, and no debt.
         self._last, self._rate = (look.clock, lsn), written / passed
         self._debt = min(max(0.0, self._debt + written - limit * passed), _LONGEST_DEBT * limit)
 

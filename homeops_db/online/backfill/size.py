@@ -12,11 +12,16 @@ from homeops_db.locking.pace import Pace
 _STEEPEST: Final = 2.0
 """By how much a window may be larger or smaller than the one before it."""
 
+_BATCHES: Final = 8
+
 _SPARSEST: Final = 0.01
 """A window in which fewer rows are to do isn't made larger for that any more."""
 
 _PAYS: Final = 0.3
 """Share of updates that stay on their page, below which stripes cost more than they save (measured)."""
+
+_WIDER: Final = 4
+_WIDEST: Final = 64  # batches a stripe
 
 _ENOUGH: Final = 20_000
 """Rows from which a share says something."""
@@ -44,8 +49,13 @@ class Size:
         self._looked_at += looked_at
         self._done += done
 
+    @property
+    def has_learnt(self) -> bool:
+        """Whether it has seen enough batches to change."""
+        return len(self._seconds) >= _BATCHES
+
     def next(self, pace: Pace) -> int:
-        """Give the size of the next window's batches, after all those of one window."""
+        """Give the size of the next batches, after some of them."""
         if self._seconds:
             # The first pass of a window is dearer than those after it: it finds the pages full.
             felt = max(sum(self._seconds) / len(self._seconds), max(self._seconds) / 2)
@@ -59,56 +69,72 @@ class Size:
         return self.rows
 
 
+@dataclass(frozen=True)
+class Shape:
+    """Of a window: into how many stripes it is cut, and how many batches one stripe of it takes."""
+
+    stripes: int
+    span: int = 1
+
+
 @dataclass
 class Stripes:
-    """Into how many stripes the windows of one table are cut, as long as that pays.
+    """How the windows of one table are cut, as long as that pays.
+
+    A stripe's dead rows make room for the next one only when nobody can see them any more. Others' short
+    transactions delay that: then a window spans more, so that more time passes between two visits of a page.
+    Where even that doesn't help, somebody holds an old snapshot, and the windows are plain for a while.
 
     Attributes:
-        most: How many; 1 where it can't pay.
+        most: Into how many stripes; 1 where it can't pay.
+        buffers: Rows that fit into a part of the server's cache: a window is visited again while it is there.
         changes: Each change, in words.
         clock: Gives seconds.
     """
 
     most: int
+    buffers: float = math.inf
     changes: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
+    _span: int = 1
     _plain_since: float | None = None
     _rows: int = 0
     _hot: int = 0
 
-    def now(self) -> int:
-        """Give the number for the next window."""
-        if self._plain_since is None:
-            return self.most
-        if self.clock() - self._plain_since < _TRY_AGAIN:
-            return 1
-        self._rows = self._hot = 0
-        return self.most
-
     @property
-    def hot_share(self) -> float | None:
-        """The share of the last updates that stayed on their page; None before there were enough."""
-        return self._hot / self._rows if self._rows else None
+    def is_plain(self) -> bool:
+        """Whether the windows of this table aren't striped, or not at this time."""
+        return self.most == 1 or self._plain_since is not None
 
-    def learn(self, stripes: int, rows: int, hot: int) -> None:
-        """Take in one window."""
-        if self.most == 1 or stripes == 1:
+    def now(self) -> Shape:
+        """Give the shape of the next window."""
+        if self.most == 1:
+            return Shape(1)
+        if self._plain_since is not None and self.clock() - self._plain_since < _TRY_AGAIN:
+            return Shape(1)
+        return Shape(self.most, self._span)
+
+    def learn(self, shape: Shape, rows: int, hot: int) -> None:
+        """Take in one window: rows done, and those of them that stayed on their page."""
+        if shape.stripes == 1:
             return
         self._rows += rows
         self._hot += hot
         if self._rows < _ENOUGH:
             return
-        pays = self._hot / self._rows >= _PAYS
-        if not pays:
-            if self._plain_since is None:
-                self._tell(
-                    f"plain from here: {self._hot / self._rows:.0%} of the updates stayed on their page"
-                )
-            self._plain_since = self.clock()
-        elif self._plain_since is not None:
-            self._tell(f"striped again: {self._hot / self._rows:.0%} of the updates stay on their page")
+        share = self._hot / self._rows
+        if share >= _PAYS and self._plain_since is not None:
+            self.changes.append(f"striped again: {share:.0%} of the updates stay on their page")
             self._plain_since = None
+        elif share < _PAYS:
+            self._widen(share, rows / shape.span)
         self._rows = self._hot = 0
 
-    def _tell(self, change: str) -> None:
-        self.changes.append(change)
+    def _widen(self, share: float, rows: float) -> None:
+        wider = self._span * _WIDER
+        if wider <= _WIDEST and rows * wider <= self.buffers:
+            self._span = wider
+            return
+        if self._plain_since is None:
+            self.changes.append(f"plain from here: {share:.0%} of the updates stayed on their page")
+        self._plain_since = self.clock()

@@ -11,6 +11,7 @@ from homeops_db.catalog import heap
 from homeops_db.catalog.tables import Table
 from homeops_db.online.backfill.job import relation
 from homeops_db.online.backfill.plan import Plan
+from homeops_db.online.backfill.worker import Shared
 from homeops_db.online.work import lifted_timeouts
 
 
@@ -44,7 +45,21 @@ class Growth:
 
     sizes: dict[int, int] = field(default_factory=dict)
 
-    def too_large(self, connection: Connection, plans: Sequence[Plan], most: float) -> list[Table]:
+    def check(self, connection: Connection, shared: Shared) -> None:
+        """Vacuum the tables of plain windows that have grown too much, while the workers wait.
+
+        What they did meanwhile, it would not see. Striped windows make room by themselves.
+        """
+        if shared.job.operation != "backfill":
+            return
+        plain = [made for made in shared.plans.values() if made.stripes.is_plain]
+        large = self._too_large(connection, plain, shared.control.pace.max_growth)
+        if large:
+            shared.control.set_hold(f"vacuum of {', '.join(map(str, large))}")
+            of(connection, large, analyze=False)
+            shared.control.set_hold(None)
+
+    def _too_large(self, connection: Connection, plans: Sequence[Plan], most: float) -> list[Table]:
         """Name the tables that have grown beyond ``most`` since they were looked at first, or vacuumed."""
         found = []
         for plan in plans:

@@ -24,7 +24,7 @@ from homeops_db.online.backfill.job import Job, relation
 from homeops_db.online.backfill.plan import Plan
 from homeops_db.online.backfill.ranges import Range
 from homeops_db.online.backfill.session import Sessions
-from homeops_db.online.backfill.size import Size
+from homeops_db.online.backfill.size import Shape, Size
 
 _CONTENDED: Final = (LockNotAvailable, DeadlockDetected, SerializationFailure)
 _DATA: Final = ("22", "23", "P0", "44", "38", "39", "27", "09")
@@ -71,6 +71,7 @@ class Worker:
     _tries: int = 0
     _since: float | None = None
     _hot_seen: int = 0
+    _shape: Shape = field(default_factory=lambda: Shape(1))
     _window: tuple[int, int] = (0, 0)  # rows, and those of them that stayed on their page
 
     def run(self) -> None:
@@ -92,6 +93,8 @@ class Worker:
 
     def _go_through(self, range_: Range) -> None:
         self._calm()
+        # Nobody knows how much is left of a window that a run before has begun: it is done in pieces.
+        self._shape = Shape(range_.position.stripes, span=2)
         while not range_.is_done:
             self.shared.control.gate()
             upto: Place | None = None
@@ -111,8 +114,8 @@ class Worker:
         """Choose the next window: so many rows that each of its stripes takes as long as it shall."""
         plan = self.shared.plans[range_.table.oid]
         size = self._size(range_)
-        stripes = 1 if range_.is_closing else plan.stripes.now()
-        rows = size.next(self.shared.control.pace) * stripes
+        shape = Shape(1) if range_.is_closing else plan.stripes.now()
+        rows = size.next(self.shared.control.pace) * shape.stripes * shape.span
         low = range_.position.low
         if range_.axis.is_ctid:
             assert low is not None
@@ -122,26 +125,25 @@ class Worker:
             where = range_.axis.between(low, range_.high)
             name = relation(range_.table)
             high = range_.axis.nth(self._db, name, where, rows) or range_.high
-        self._window = (0, 0)
-        range_.position = range_.position.opened(high, stripes)
+        self._shape, self._window = shape, (0, 0)
+        range_.position = range_.position.opened(high, shape.stripes)
 
     def _do(self, range_: Range, upto: Place | None) -> None:
         job, control = self.shared.job, self.shared.control
-        before = range_.position
         faults.point(f"{job.operation}: batch: before")
         outcome = batch.run(self._db, job, range_, self.shared.epoch, upto)
         faults.point(f"{job.operation}: batch: done")
         if outcome is None:
             raise _taken_over()
         control.count(outcome.rows)
-        self._learn(range_, outcome, window_ended=not range_.position.is_open, stripes=before.stripes)
+        self._learn(range_, outcome, window_ended=not range_.position.is_open)
         self._calm()
         if outcome.state == backfills.PAUSED:
             control.set_hold("paused")
         elif outcome.state == backfills.CANCELLED:
             control.stop()
 
-    def _learn(self, range_: Range, outcome: Outcome, *, window_ended: bool, stripes: int) -> None:
+    def _learn(self, range_: Range, outcome: Outcome, *, window_ended: bool) -> None:
         plan, size = self.shared.plans[range_.table.oid], self._size(range_)
         hot = outcome.hot - self._hot_seen if outcome.hot >= self._hot_seen else outcome.hot
         self._hot_seen = outcome.hot
@@ -154,13 +156,27 @@ class Worker:
         else:
             self._piece *= 2
         if window_ended:
-            plan.stripes.learn(stripes, *self._window)
+            plan.stripes.learn(self._shape, *self._window)
 
     def _piece_end(self, range_: Range) -> Place | None:
-        if self._piece is None:
+        """Choose where the next batch ends; None for the window's end."""
+        size = self._size(range_)
+        if self._piece is None and self._shape.span == 1:
             return None
+        if self._piece is None and size.has_learnt:
+            size.next(self.shared.control.pace)
+        if self._piece is None and range_.axis.is_ctid:
+            return self._page_end(range_, size.rows)
         where = batch.condition(range_, None)
-        return range_.axis.nth(self._db, relation(range_.table), where, self._piece)
+        return range_.axis.nth(self._db, relation(range_.table), where, self._piece or size.rows)
+
+    def _page_end(self, range_: Range, rows: int) -> Place:
+        """Choose the page behind which a batch of a wide window ends."""
+        at, plan = range_.position, self.shared.plans[range_.table.oid]
+        assert at.begin is not None
+        assert at.high is not None
+        wanted = max(1, round(rows * at.stripes / plan.rows_per_block))
+        return axes.page(min(axes.block_of(at.begin) + wanted, axes.block_of(at.high)))
 
     # What goes wrong ----------------------------------------------------------------------------------
 
