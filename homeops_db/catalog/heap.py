@@ -69,11 +69,13 @@ where i.indrelid = %(oid)s and i.indisunique and i.indisvalid and i.indimmediate
 order by i.indisprimary desc, i.indnkeyatts, x.relname
 """
 
-# What was SET in this session: an expression may read it (TimeZone, search_path, a role).
+# What was SET in this session: an expression may read it (TimeZone, search_path, a role). The role isn't
+# among pg_settings; it comes last, for it may not be allowed to set the others.
 SESSION_SETTINGS: LiteralString = """
 select s.name, current_setting(s.name) as value from pg_settings s
 where s.source = 'session' and s.context in ('user', 'superuser')
-order by s.name = 'role'
+union all
+select 'role', current_setting('role') where current_setting('role') <> 'none'
 """
 
 BLOCKS: LiteralString = "select (pg_relation_size(%s::oid) / current_setting('block_size')::int)::int"

@@ -1,6 +1,5 @@
 """Tables and indexes: what is broken in them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -17,12 +16,6 @@ join pg_class t on t.oid = i.indrelid
 join pg_namespace n on n.oid = c.relnamespace
 where not i.indisvalid and n.nspname = any(%(schemas)s)
 order by 1, 2, 3
-"""
-
-NAMES: LiteralString = """
-select c.oid::bigint as oid, n.nspname || '.' || c.relname as name
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.oid = any(%(oids)s::oid[])
 """
 
 
@@ -48,8 +41,3 @@ def exists(connection: Connection, name: str) -> bool:
     """Read whether a relation exists, named with its schema. Takes no lock."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(EXISTS, {"name": name}).fetchone())
-
-
-def names(connection: Connection, oids: Iterable[int]) -> dict[int, str]:
-    """Read the names, with their schemas, of those relations that are still there. Takes no lock."""
-    return dict(connection.execute(NAMES, {"oids": list(oids)}).fetchall())

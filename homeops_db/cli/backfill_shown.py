@@ -194,7 +194,7 @@ def _by_table(parts: Sequence[Part]) -> Iterator[tuple[object, ...]]:
     tables: dict[str, list[Part]] = {}
     for part in parts:
         if not part.is_closing:
-            tables.setdefault(part.relation or "a table that is gone", []).append(part)
+            tables.setdefault(part.relation, []).append(part)
     for name, of in sorted(tables.items(), key=lambda item: all(part.is_done for part in item[1])):
         done = sum(part.is_done for part in of)
         share = 100 if done == len(of) else min(99, int(100 * sum(part.share_done for part in of) / len(of)))

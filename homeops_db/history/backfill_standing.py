@@ -1,7 +1,6 @@
 """How backfills stand at this moment: what is stored of them, and whether anybody is at work on them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -9,7 +8,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from homeops_db import faults
-from homeops_db.catalog import activity, relations
+from homeops_db.catalog import activity
 from homeops_db.catalog.activity import Backend
 from homeops_db.history import backfills
 from homeops_db.history.backfills import Backfill
@@ -75,9 +74,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Part:
-    """One range of a backfill, and how far it is. ``relation`` is None for a table that is gone."""
+    """One range of a backfill, and how far it is."""
 
-    relation: str | None
+    relation: str
     axis: dict[str, Any]
     low: Any
     high: Any
@@ -137,8 +136,7 @@ def of(connection: Connection, found: Backfill) -> Standing:
 def parts(connection: Connection, backfill_id: int) -> list[Part]:
     """Read the ranges of a backfill, in their order. Takes no lock."""
     with connection.cursor(row_factory=class_row(Part)) as cursor:
-        found = cursor.execute(_RANGES, {"id": backfill_id}).fetchall()
-    return _named(connection, found)
+        return cursor.execute(_RANGES, {"id": backfill_id}).fetchall()
 
 
 def errors(connection: Connection, backfill_id: int, *, limit: int) -> list[RowError]:
@@ -153,10 +151,3 @@ def _read(connection: Connection, query: LiteralString, **values: object) -> lis
     with connection.cursor(row_factory=class_row(Backfill)) as cursor:
         found = cursor.execute(query, values).fetchall()
     return [of(connection, backfill) for backfill in found]
-
-
-def _named(connection: Connection, found: Sequence[Part]) -> list[Part]:
-    """Ranges carry their table's oid, so that they find it again when it is renamed."""
-    oids = {int(part.relation) for part in found if part.relation}
-    names = relations.names(connection, oids) if oids else {}
-    return [replace(part, relation=names.get(int(part.relation or 0))) for part in found]

@@ -117,7 +117,9 @@ def _ensure(work: Work, table: Table, column: sa.Column[Any], change: probe.Chan
         is_left = by_batches and is_ours and not volatile.is_filled(work)
     else:
         is_left = by_batches
-        if not by_batches:
+        if by_batches:
+            volatile.refuse_unfillable(work, table)
+        else:
             _refuse_hurting(table, name, effect)
             if effect.column.default is not None:
                 probe.refuse_row_type_users(work, table)

@@ -1,20 +1,22 @@
 """A column whose default is another value in every row: added empty, and its old rows filled in batches."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import op
 from psycopg import sql
+from psycopg.errors import LockNotAvailable
 
-from homeops_db.catalog import columns
+from homeops_db.catalog import columns, tables
 from homeops_db.catalog.columns import Column
 from homeops_db.catalog.tables import Table
 from homeops_db.locking.wanted import wanted
 from homeops_db.locking.watch import Cost
 from homeops_db.online import not_null, probe, rendered, script_guard
-from homeops_db.online.backfill import operation
+from homeops_db.online.backfill import before, job, operation
 from homeops_db.online.backfill.ground import Asked
 from homeops_db.online.subject import Named
 from homeops_db.online.work import Done, Script, Work
@@ -56,6 +58,25 @@ def change(column: sa.Column[Any]) -> probe.Change:
         return [*add, *_set_default(column, table, schema)]
 
     return write
+
+
+def refuse_unfillable(work: Work, table: Table) -> None:
+    """Refuse, before the column is added, what would keep its rows from being filled.
+
+    Takes ROW EXCLUSIVE on one leaf after the other while an update of it is planned.
+
+    Raises:
+        ObjectError: A leaf isn't a table of this server, or our role may not update it.
+        UnsafeError: Rows would be hidden, or updates would be turned away.
+    """
+    found = columns.names(work.connection, table.oid)
+    if not found:
+        return
+    leaves = [part for part in tables.tree(work.connection, table.oid) if not part.is_partitioned]
+    # Every column can be set to DEFAULT, whatever it is; the new one isn't there yet.
+    update = job.Job("backfill", str(table), {}, job.update(table.name, {found[0]: "DEFAULT"}), table.name)
+    with suppress(LockNotAvailable):  # it is looked at again before the rows are filled
+        before.refuse(work.connection, update, table, leaves)
 
 
 def is_filled(work: Work) -> bool:

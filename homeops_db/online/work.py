@@ -142,10 +142,10 @@ class Work:
     def _announcement(self) -> dict[str, str]:
         return {"operation": self.operation, "begins": self.subject}
 
-    def done(self) -> Done:
-        """Sum up, and write into the ledger what it cost."""
+    def done(self, **also: int) -> Done:
+        """Sum up, and write into the ledger what it cost, and what ``also`` belongs there."""
         if self.changed:
-            self._record()
+            self._record(**also)
         return Done(self.operation, self.subject, self.changed, self.tries, self.waited_ms, self.cost)
 
     def stopped(self, error: OnlineError | LockTimeoutError) -> None:
@@ -156,7 +156,7 @@ class Work:
         if self.changed or self.cost.victims:
             self._record(stopped=type(error).__name__)
 
-    def _record(self, **also: str) -> None:
+    def _record(self, **also: str | int) -> None:
         if self.recorder is not None:
             self.recorder.record_step(
                 {

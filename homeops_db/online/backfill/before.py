@@ -84,12 +84,7 @@ def forecast(
     """
     with _policies_off(connection):
         what = scope(connection, job, root, leaves)
-        stored = {
-            one.oid: one
-            for one in storage.stored(
-                connection, sorted({one.oid for one in [root, *leaves, what.whole, *what.written]})
-            )
-        }
+        stored = _stored(connection, what)
         refusals.refuse(connection, what, list(stored.values()))
         read = [stored[leaf.oid] for leaf in leaves if leaf.oid in stored]
         written = [stored[oid] for oid in what.oids if oid in stored and stored[oid].kind == "r"]
@@ -102,6 +97,21 @@ def forecast(
         room = _room(connection, what, written, grown)
         said = notices.notices(connection, what, references) + notices.held(connection)
     return _forecast(rows, grown, [*said, room], is_striped=is_striped)
+
+
+def refuse(connection: Connection, job: Job, root: Table, leaves: Sequence[Table]) -> None:
+    """Refuse what `forecast` refuses by the catalog and by plans alone, and read no page.
+
+    Arguments, errors and locks are those of `forecast`.
+    """
+    with _policies_off(connection):
+        what = scope(connection, job, root, leaves)
+        refusals.refuse(connection, what, list(_stored(connection, what).values()))
+
+
+def _stored(connection: Connection, what: Scope) -> dict[int, Stored]:
+    oids = {one.oid for one in [what.root, *what.leaves, what.whole, *what.written]}
+    return {one.oid: one for one in storage.stored(connection, sorted(oids))}
 
 
 @contextmanager

@@ -19,6 +19,7 @@ class Control:
     Attributes:
         pace: The limits in force.
         hold: Why nobody may begin a batch now, in words; None to go on.
+        is_paused: Whether an operator wants nobody to begin one.
         failure: What ended the run, if something did.
         rows: Rows done by this run.
         batches: Batches done by it.
@@ -27,10 +28,12 @@ class Control:
 
     pace: Pace
     hold: str | None = None
+    is_paused: bool = False
     failure: BaseException | None = None
     rows: int = 0
     batches: int = 0
     pids: dict[int, int] = field(default_factory=dict)
+    _pauses: int = 0
     _stopped: bool = False
     _waiting: deque[Range] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -52,7 +55,7 @@ class Control:
             Stopped: The run ends.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.hold is None or self._stopped)
+            self._changed.wait_for(lambda: self._stopped or not (self.hold or self.is_paused))
             if self._stopped:
                 raise Stopped
 
@@ -65,6 +68,29 @@ class Control:
         with self._changed:
             if self._changed.wait_for(lambda: self._stopped, timeout=seconds):
                 raise Stopped
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why nobody begins a batch, in words; None when they do."""
+        return "paused" if self.is_paused else self.hold
+
+    def pause_all(self) -> None:
+        """Let the workers wait until an operator lets them go on: one of them has read so with its batch."""
+        with self._changed:
+            self.is_paused = True
+            self._pauses += 1
+
+    def heard(self, *, is_paused: bool, before: int) -> None:
+        """Take in what the operator's word was when `pauses` was ``before``; a worker may know better."""
+        with self._changed:
+            if is_paused or self._pauses == before:
+                self.is_paused = is_paused
+                self._changed.notify_all()
+
+    @property
+    def pauses(self) -> int:
+        """How often a worker has read that it shall wait."""
+        return self._pauses
 
     def set_hold(self, reason: str | None) -> None:
         """Let the workers wait for this reason, or go on."""

@@ -67,10 +67,12 @@ class Ground:
         ranges.abandon_closing(connection, shared.backfill_id)
         found = self._look()
         known = {one.table.oid for one in self._load(found)}
+        # Where nothing tells, rows of a table that came later are as little meant as rows behind a bound.
+        is_whole = bool(known) and shared.job.todo is None
         made = [
             one
             for oid, planned in shared.plans.items()
-            if oid not in known
+            if oid not in known and not is_whole
             for one in cut.cut(connection, planned, self.asked.workers)
         ]
         ranges.store(connection, shared.backfill_id, shared.epoch, made)

@@ -67,7 +67,8 @@ def _who(holder: Snapshot) -> str:
     if holder.kind == "prepared":
         return f"prepared transaction {holder.name!r} of {holder.role}"
     if holder.kind == "slot":
-        return f"replication slot {holder.name} ({'a query on its standby' if holder.pid else 'nobody reads it'})"
+        why = "a query on its standby" if holder.pid else "nobody reads it"
+        return f"replication slot {holder.name} ({why})"
     if holder.kind == "standby":
         return f"standby {holder.name or 'without a name'} (a query there)"
     words = [holder.name or "no application_name"]

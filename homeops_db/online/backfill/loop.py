@@ -18,6 +18,7 @@ from homeops_db.locking.pace import Pace
 from homeops_db.online.backfill.governor import Reason
 from homeops_db.online.backfill.keeper import Keeper
 from homeops_db.online.backfill.meter import Meter
+from homeops_db.online.backfill.plan import described
 from homeops_db.online.backfill.ranges import Range
 from homeops_db.online.backfill.worker import Shared, Worker
 
@@ -54,7 +55,6 @@ class Loop:
     meter: Meter = field(default_factory=Meter)
     waits: dict[str, float] = field(default_factory=dict)
     _held_by: str = ""
-    _is_paused: bool = False
     _since: float | None = None
     _last_beat: float = 0.0
 
@@ -93,10 +93,10 @@ class Loop:
         done = sum(one.rows_done for one in ranges)
         share = sum(one.share(one.position) for one in ranges) / max(1, len(ranges))
         self.meter.look(self.shared.control.rows, share)
-        self._hear(self.beat())
+        self._listen()
         self._hold(passed)
         self.show(self.phase, share, self.note(done))
-        if self.shared.control.hold is None:
+        if self.shared.control.waits_for is None:
             self.between()
 
     def enter(self, phase: str) -> None:
@@ -110,7 +110,7 @@ class Loop:
         if time.monotonic() - self._last_beat >= BEAT:
             self._last_beat = time.monotonic()
             self.shared.control.hold = reason
-            self._hear(self.beat())
+            self._listen()
             self.shared.control.hold = None
             self.show(self.phase, 0.0, f"{WAITS}{reason}")
         return not self.shared.control.is_stopped
@@ -125,8 +125,8 @@ class Loop:
                 self.shared.backfill_id,
                 self.shared.epoch,
                 phase=self.phase,
-                waiting_for=self.shared.control.hold,
-                plan="\n".join(f"{plan.table}: {plan}" for plan in self.shared.plans.values()),
+                waiting_for=self.shared.control.waits_for,
+                plan=described(list(self.shared.plans.values())),
                 estimated_rows=self.estimated,
                 rows_per_second=self.meter.rows_per_second,
                 seconds_left_low=left and left[0],
@@ -136,9 +136,9 @@ class Loop:
 
     def note(self, done: int) -> str:
         """Say how it goes, in one line."""
-        hold = self.shared.control.hold
-        if hold is not None:
-            return f"{WAITS}{hold}"
+        reason = self.shared.control.waits_for
+        if reason is not None:
+            return f"{WAITS}{reason}"
         words = [f"{done:,}{f' of about {self.estimated:,}' if self.estimated else ''} rows"]
         if self.meter.rows_per_second is not None:
             words.append(f"{self.meter.rows_per_second:,.0f} rows/s")
@@ -147,8 +147,11 @@ class Loop:
             words.append(f"{left[0]:.0f} to {left[1]:.0f} s left")
         return ", ".join(words)
 
-    def _hear(self, told: Told | None) -> None:
+    def _listen(self) -> None:
+        """Show the state, and do what the operator says."""
         control = self.shared.control
+        before = control.pauses
+        told = self.beat()
         if told is None:
             raise OnlineError(
                 f"Another run has taken backfill {self.shared.backfill_id} over. What was committed stays. "
@@ -156,21 +159,23 @@ class Loop:
             )
         if told.state == backfills.CANCELLED:
             control.stop()
-            return
-        self.shared.control.pace = pacing.changed(self.shared.control.pace, told.pace)
-        self._is_paused = told.state == backfills.PAUSED
+        control.pace = pacing.changed(control.pace, told.pace)
+        control.heard(is_paused=told.state == backfills.PAUSED, before=before)
 
     def _hold(self, passed: float) -> None:
         """Let the workers wait, or go on: coarsely, for short naps were measured to hurt the traffic."""
         control = self.shared.control
-        if control.hold is not None:
+        if self._held_by:
             self.waits[self._held_by] = self.waits.get(self._held_by, 0.0) + passed
-        signal, reason = ("paused", "paused") if self._is_paused else self._ask(control.pace)
+        signal, reason = ("paused", "paused") if control.is_paused else self._ask(control.pace)
         if signal != self._held_by:
             logging.getLogger(__name__).info("backfill %s", f"waits: {reason}" if reason else "goes on")
         self._held_by = signal
+        if control.is_paused:
+            self._since = None
+            return
         control.set_hold(reason)
-        if reason is None or self._is_paused:
+        if reason is None:
             self._since = None
         else:
             self._since = self._since or time.monotonic()

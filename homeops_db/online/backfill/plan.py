@@ -1,5 +1,6 @@
 """Chooses how a table is gone through, and says why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,6 +27,7 @@ _CORRELATED: Final = 0.9
 _SPARSE: Final = 0.2
 _SAMPLE: Final = 32  # pages
 _CACHED: Final = 8
+_NAMED: Final = 3
 
 
 @dataclass
@@ -154,3 +156,16 @@ def _rows_per_block(connection: Connection, table: Table, found: Heap) -> float:
     )
     counted = connection.execute(query).fetchone()
     return max(1.0, (counted[0] if counted else 0) / max(1, min(found.blocks, _SAMPLE)))
+
+
+def described(plans: Sequence[Plan]) -> str:
+    """Say how each table is gone through, a line for all that are alike."""
+    names: dict[str, list[str]] = {}
+    for one in plans:
+        names.setdefault(str(one), []).append(str(one.table))
+    return "\n".join(f"{_listed(tables)}: {text}" for text, tables in names.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

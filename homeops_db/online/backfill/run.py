@@ -210,7 +210,7 @@ class Run:
         return recorder is not None and recorder.step_begun(self._mark(known.id))
 
     def _result(self, ended: Backfill, **more: Any) -> Backfilled:
-        done = self.work.done()
+        done = self.work.done(backfill=ended.id, rows=ended.rows_done)
         return Backfilled(
             done.operation,
             done.subject,

@@ -5,6 +5,7 @@ What is to be done is told to them as JSON, in a literal that nothing in it can 
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +25,7 @@ from homeops_db.online.backfill.source import Source
 from homeops_db.online.subject import Named, quoted
 from homeops_db.online.work import Script
 
+_MS: Final = timedelta(milliseconds=1)
 _LEAF: Final = "{homeops leaf}"
 _NAMES: Final = "{homeops names}"
 _CONDITION: Final = "{homeops condition}"
@@ -150,7 +152,7 @@ def _write(
     revision, direction = _revision()
     label = f"{schema or 'public'}.{name}"  # the script's search_path
     print_ = claim.fingerprint(Job(operation, label, definition, job.delete(name), name), revision)
-    lock_timeout = policy.current(Policy()).lock_timeout.total_seconds() * 1000
+    limits = policy.current(Policy())
     given = {
         "operation": operation,
         "subject": label,
@@ -160,10 +162,11 @@ def _write(
         "direction": direction,
         "fingerprint": print_,
         "lock": backfills.lock_key(print_),
-        "lock_timeout": f"{lock_timeout:.0f}ms",
+        "lock_timeout": f"{limits.lock_timeout / _MS:.0f}ms",
+        "give_up_after": limits.give_up_after / _MS,
         "pace": pace.current().as_json(),
     }
-    first = f"{database.LOCK_TIMEOUT.total_seconds() * 1000:.0f}ms"
+    first = f"{database.LOCK_TIMEOUT / _MS:.0f}ms"
     out.write(
         f"SET lock_timeout = '{first}'",
         "SET statement_timeout = 0",

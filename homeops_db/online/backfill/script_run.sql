@@ -4,7 +4,7 @@
 -- of its can't be seen.
 CREATE OR REPLACE PROCEDURE pg_temp.homeops_wait_for_writers(job jsonb, leaf regclass) LANGUAGE plpgsql AS $homeops$
 DECLARE
-    give_up CONSTANT timestamptz := clock_timestamp() + (job #>> '{pace,give_up_after}')::float * interval '1 ms';
+    give_up CONSTANT timestamptz := clock_timestamp() + (job ->> 'give_up_after')::float * interval '1 ms';
     writers text[] := ({writers});
 BEGIN
     WHILE writers && ({writers}) LOOP
@@ -29,7 +29,7 @@ BEGIN
         UPDATE migrations.backfills b SET heartbeat_at = clock_timestamp()
         FROM migrations.backfill_ranges r
         WHERE r.id = (span ->> 'id')::bigint AND b.id = r.backfill_id AND b.epoch = (span ->> 'epoch')::bigint
-        RETURNING b.state, limits || b.pace INTO told, limits;
+        RETURNING b.state, limits || b.pace || b.retuned INTO told, limits;
         COMMIT;
         IF told = 'cancelled' THEN
             RAISE EXCEPTION 'The backfill was cancelled. What it did stays. The script goes on when it is run again.';
@@ -108,7 +108,7 @@ BEGIN
             END IF;
         ELSIF batch.state IN ('55P03', '40P01', '40001') THEN
             busy := coalesce(busy, began);
-            IF clock_timestamp() > busy + (pace ->> 'give_up_after')::float * interval '1 ms' THEN
+            IF clock_timestamp() > busy + (job ->> 'give_up_after')::float * interval '1 ms' THEN
                 RAISE EXCEPTION USING ERRCODE = batch.state, MESSAGE = format(
                     'Rows of %s could not be locked: %s (SQLSTATE %s). What was done before stays. Wait for who '
                     'holds them, then run the script again.', leaf, batch.message, batch.state);
@@ -181,7 +181,7 @@ BEGIN
     WHILE NOT pg_try_advisory_lock((job ->> 'lock')::bigint) LOOP
         COMMIT;
         tries := tries + 1;
-        IF tries > 30 THEN
+        IF tries > 20 THEN
             RAISE EXCEPTION 'Another session is at work on the same backfill of %. Nothing was changed. Wait for it.',
                 job ->> 'subject';
         END IF;
@@ -208,7 +208,8 @@ BEGIN
                 job -> 'definition', job -> 'pace', 'a script of --sql')
         RETURNING id INTO claimed;
     END IF;
-    UPDATE migrations.backfills b SET epoch = b.epoch + 1, state = 'running', phase = 'filling', detail = NULL,
+    UPDATE migrations.backfills b SET epoch = b.epoch + 1,
+        state = CASE b.state WHEN 'paused' THEN b.state ELSE 'running' END, phase = 'filling', detail = NULL,
         run_by = current_user, client = 'a script of --sql', finished_at = NULL, heartbeat_at = clock_timestamp(),
         workers = 1
     WHERE b.id = claimed RETURNING b.epoch INTO claimed_epoch;
@@ -225,7 +226,6 @@ END $homeops$;
 CREATE OR REPLACE PROCEDURE pg_temp.homeops_by_keys(job jsonb, leaves regclass[], axes jsonb[], INOUT total bigint)
 LANGUAGE plpgsql AS $homeops$
 DECLARE
-    labels CONSTANT text[] := array(SELECT ({name}) FROM unnest(leaves) WITH ORDINALITY l (leaf, n) ORDER BY n);
     claimed bigint;
     claimed_epoch bigint;
     place integer;
@@ -238,24 +238,26 @@ BEGIN
     IF claimed IS NULL THEN
         RETURN;
     END IF;
-    DELETE FROM migrations.backfill_ranges r WHERE r.backfill_id = claimed AND r.is_closing;
+    UPDATE migrations.backfill_ranges r SET is_done = true
+    WHERE r.backfill_id = claimed AND r.is_closing AND NOT r.is_done;
     COMMIT;
     FOR place IN 1 .. cardinality(leaves) LOOP
         CONTINUE WHEN EXISTS (SELECT FROM migrations.backfill_ranges r
-                              WHERE r.backfill_id = claimed AND r.relation = labels[place]);
+                              WHERE r.backfill_id = claimed AND r.axis -> 'oid' = axes[place] -> 'oid');
         -- A lower key may be committed later than a higher one: then it isn't yet to be seen.
         CALL pg_temp.homeops_wait_for_writers(job, leaves[place]);
         high := pg_temp.homeops_nth(leaves[place], axes[place], job ->> 'alias', 'true', ' DESC', 1);
         INSERT INTO migrations.backfill_ranges (backfill_id, relation, axis, high, epoch)
-        SELECT claimed, labels[place], axes[place], high, claimed_epoch WHERE high IS NOT NULL;
+        SELECT claimed, ({name}), axes[place], high, claimed_epoch FROM (SELECT leaves[place]) l (leaf)
+        WHERE high IS NOT NULL;
         COMMIT;
     END LOOP;
     FOR span IN
-        SELECT r.id, r.axis, r.high, leaves[array_position(labels, r.relation)] AS leaf,
+        SELECT r.id, r.axis, r.high, (r.axis ->> 'oid')::oid::regclass AS leaf,
                coalesce(r.position, jsonb_build_object('low', r.low, 'high', NULL, 'is_open', false, 'stripe', 0,
                                                        'stripes', 1, 'after', NULL)) AS position
         FROM migrations.backfill_ranges r 
-        WHERE r.backfill_id = claimed AND NOT r.is_done AND r.relation = ANY (labels) ORDER BY r.id
+        WHERE r.backfill_id = claimed AND NOT r.is_done ORDER BY r.id
     LOOP
         CALL pg_temp.homeops_walk(
             job, span.leaf, to_jsonb(span) || jsonb_build_object('epoch', claimed_epoch, 'looks', true),
@@ -367,7 +369,7 @@ BEGIN
             'still', '((' || coalesce(todo, job ->> 'where', 'false') || ') IS TRUE)');
     END IF;
     FOREACH leaf IN ARRAY CASE WHEN job ->> 'todo' IS NULL THEN leaves ELSE '{}' END LOOP
-        SELECT jsonb_build_object('columns', k.columns, 'types', k.types, 'identity', k.columns, 'stripe',
+        SELECT jsonb_build_object('oid', leaf::oid::bigint, 'columns', k.columns, 'types', k.types, 'identity', k.columns, 'stripe',
                                   format('pg_catalog.hashtext(%I.%I::text)', job ->> 'alias', k.columns[1]))
         INTO axis
         FROM ({keys}) k

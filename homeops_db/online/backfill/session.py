@@ -15,6 +15,7 @@ from homeops_db.locking.observer import parameters_of
 # small a window is.
 _OURS: Final = {
     "row_security": "off",
+    "default_transaction_isolation": r"read\ committed",
     "jit": "off",
     "enable_tidscan": "on",
     "plan_cache_mode": "force_custom_plan",

@@ -139,7 +139,7 @@ class Worker:
         self._learn(range_, outcome, window_ended=not range_.position.is_open)
         self._calm()
         if outcome.state == backfills.PAUSED:
-            control.set_hold("paused")
+            control.pause_all()
         elif outcome.state == backfills.CANCELLED:
             control.stop()
 
