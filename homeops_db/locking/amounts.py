@@ -46,6 +46,15 @@ def limit(name: str, value: Any) -> str:
     return size(value) if is_size(name) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def span(seconds: float) -> str:
+    """Show how long something has lasted: "250 ms", "1.5 s", "42 min", "3 h"."""
+    if round(seconds, 3) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    whole, unit = _unit(seconds)
+    digits = 1 if round(seconds / whole, 1) < _DIGITS_FROM and round(seconds / whole, 1) % 1 else 0
+    return f"{seconds / whole:.{digits}f} {unit}"
+
+
 def between(low: float, high: float) -> str:
     """Show an interval of seconds: "40 to 55 s", "2 to 3 min", "about 12 s"."""
     if high >= _NEVER:

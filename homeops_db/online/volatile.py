@@ -16,8 +16,9 @@ from homeops_db.catalog.tables import Table
 from homeops_db.locking.wanted import wanted
 from homeops_db.locking.watch import Cost
 from homeops_db.online import not_null, probe, rendered, script_guard
-from homeops_db.online.backfill import before, job, operation
+from homeops_db.online.backfill import before, operation
 from homeops_db.online.backfill.ground import Asked
+from homeops_db.online.backfill.job import Condition, Job, relation
 from homeops_db.online.subject import Named
 from homeops_db.online.work import Done, Script, Work
 
@@ -73,10 +74,16 @@ def refuse_unfillable(work: Work, table: Table) -> None:
     if not found:
         return
     leaves = [part for part in tables.tree(work.connection, table.oid) if not part.is_partitioned]
-    # Every column can be set to DEFAULT, whatever it is; the new one isn't there yet.
-    update = job.Job("backfill", str(table), {}, job.update(table.name, {found[0]: "DEFAULT"}), table.name)
+
+    def update(leaf: Table, condition: Condition) -> sql.Composable:
+        # Every column can be set to DEFAULT, generated or not; the new one isn't there yet.
+        query = sql.SQL("UPDATE ONLY {} AS {} SET {} = DEFAULT WHERE {}")
+        named = (sql.Identifier(name) for name in (table.name, found[0]))
+        return query.format(relation(leaf), *named, condition)
+
+    planned = Job("backfill", str(table), {}, update, table.name)
     with suppress(LockNotAvailable):  # it is looked at again before the rows are filled
-        before.refuse(work.connection, update, table, leaves)
+        before.refuse(work.connection, planned, table, leaves)
 
 
 def is_filled(work: Work) -> bool:

@@ -1,5 +1,6 @@
 """How much of the server's disks is free, where that can be known: a server on this very machine."""
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +11,9 @@ from psycopg import Connection
 
 from homeops_db.catalog import storage
 from homeops_db.catalog.storage import Disk
+from homeops_db.locking import pace
 
 _PROCESSES: Final = Path("/proc")
-_OF_SLOTS: Final = 4 << 30
-"""WAL that slots may keep back before a backfill waits for them (`Pace.max_slot_bytes`)."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,11 @@ def _wal_folder(data: Path) -> Path:
     return folder
 
 
-def _wal_kept(server: Disk) -> int:
-    return server.max_wal_bytes + (_OF_SLOTS if server.has_slots else 0)
+def _wal_kept(server: Disk) -> float:
+    """WAL that stands there at once: slots may keep some back, until the backfill waits for them."""
+    if not server.has_slots:
+        return server.max_wal_bytes
+    return server.max_wal_bytes + (pace.current().max_slot_bytes or math.inf)
 
 
 def _by_device(wanted: Mapping[Path, float]) -> list[Room]:

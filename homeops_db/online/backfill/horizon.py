@@ -9,8 +9,8 @@ from psycopg import Connection
 from homeops_db.catalog import pressure
 from homeops_db.catalog.pressure import Snapshot
 from homeops_db.catalog.replication import Now
+from homeops_db.locking.amounts import span
 from homeops_db.locking.pace import Pace
-from homeops_db.online.backfill.amounts import span
 from homeops_db.online.backfill.signals import Level, Look
 
 _REMEMBERED: Final = 1000

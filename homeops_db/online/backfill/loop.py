@@ -14,8 +14,9 @@ from homeops_db.history import backfills
 from homeops_db.history.backfills import Told
 from homeops_db.history.target import WAITS, Show
 from homeops_db.locking import pace as pacing
+from homeops_db.locking.amounts import between, count
 from homeops_db.locking.pace import Pace
-from homeops_db.online.backfill.governor import Reason
+from homeops_db.online.backfill.governor import Governor
 from homeops_db.online.backfill.keeper import Keeper
 from homeops_db.online.backfill.meter import Meter
 from homeops_db.online.backfill.plan import described
@@ -35,7 +36,7 @@ class Loop:
     Attributes:
         shared: What the workers have in common.
         keeper: The connection that holds the claim.
-        look: Asks the server whether there is a reason to wait.
+        governor: Asks the server whether there is a reason to wait.
         show: Shows the progress: stage, share done, and how it goes.
         assert_ours: Raises when the migration lock is lost.
         between: Is called now and then while no worker need wait; may hold them.
@@ -46,7 +47,7 @@ class Loop:
 
     shared: Shared
     keeper: Keeper
-    look: Callable[[Pace], Reason | None]
+    governor: Governor
     show: Show
     assert_ours: Callable[[], None]
     between: Callable[[], None]
@@ -56,6 +57,7 @@ class Loop:
     waits: dict[str, float] = field(default_factory=dict)
     _held_by: str = ""
     _since: float | None = None
+    _told: set[str] = field(default_factory=set)
     _last_beat: float = 0.0
 
     def run(self, ranges: Sequence[Range], workers: int) -> None:
@@ -66,6 +68,7 @@ class Loop:
         control = self.shared.control
         control.give([one for one in ranges if not one.is_done])
         self.meter = Meter()
+        self._look_first()
         threads = [
             threading.Thread(target=Worker(number, self.shared).run, name=f"backfill-{number}", daemon=True)
             for number in range(min(workers, max(1, len(ranges))))
@@ -84,6 +87,14 @@ class Loop:
                 thread.join()
         if control.failure is not None:
             raise control.failure
+
+    def _look_first(self) -> None:
+        """Look before anybody begins: who is late already isn't made later."""
+        self._hold(0.0)
+        for unseen in self.governor.unseen:
+            if unseen not in self._told:
+                self._told.add(unseen)
+                logging.getLogger(__name__).warning("backfill %s: %s", self.shared.job.subject, unseen)
 
     def _step(self, ranges: Sequence[Range]) -> None:
         if time.monotonic() - self._last_beat < BEAT or self.shared.control.is_stopped:
@@ -139,12 +150,13 @@ class Loop:
         reason = self.shared.control.waits_for
         if reason is not None:
             return f"{WAITS}{reason}"
-        words = [f"{done:,}{f' of about {self.estimated:,}' if self.estimated else ''} rows"]
+        of = f" of about {count(self.estimated)}" if self.estimated else ""
+        words = [f"{count(done)}{of} rows"]
         if self.meter.rows_per_second is not None:
-            words.append(f"{self.meter.rows_per_second:,.0f} rows/s")
+            words.append(f"{count(self.meter.rows_per_second)} rows/s")
         left = self.meter.left()
         if left is not None:
-            words.append(f"{left[0]:.0f} to {left[1]:.0f} s left")
+            words.append(f"{between(*left)} left")
         return ", ".join(words)
 
     def _listen(self) -> None:
@@ -168,8 +180,6 @@ class Loop:
         if self._held_by:
             self.waits[self._held_by] = self.waits.get(self._held_by, 0.0) + passed
         signal, reason = ("paused", "paused") if control.is_paused else self._ask(control.pace)
-        if signal != self._held_by:
-            logging.getLogger(__name__).info("backfill %s", f"waits: {reason}" if reason else "goes on")
         self._held_by = signal
         if control.is_paused:
             self._since = None
@@ -191,7 +201,7 @@ class Loop:
 
     def _ask(self, pace: Pace) -> tuple[str, str | None]:
         try:
-            reason = self.look(pace)
+            reason = self.governor.look(pace)
         except psycopg.OperationalError as error:  # the server restarts: the workers find out themselves
             return "server", f"the server can't be asked ({str(error).strip().splitlines()[0]})"
         return ("", None) if reason is None else (reason.signal, reason.text)

@@ -70,7 +70,8 @@ class Run:
     def _go(self, keeper: Keeper, known: Backfill | None, print_: str) -> Backfilled:
         forecast = self._foresee(keeper)
         shared = self._begin(keeper, known, print_)
-        loop = self._loop(keeper, shared, forecast)
+        done_before = known.rows_done if known is not None and known.id == shared.backfill_id else 0
+        loop = self._loop(keeper, shared, forecast.rows + done_before)
         covered = Ground(keeper, shared, self.root, self.asked, forecast.share)
         with ending.written_down(keeper, shared):
             self._fill(covered, loop)
@@ -79,6 +80,7 @@ class Run:
             if self.asked.vacuum and shared.control.rows:
                 loop.enter("vacuum")
                 vacuum.of(keeper.connection, covered.changed())
+            loop.beat()  # the plan as it came to be
             backfills.end(keeper.connection, shared.backfill_id, shared.epoch, backfills.DONE)
         faults.point(f"{self.job.operation}: ended")
         ended = backfills.one(keeper.connection, shared.backfill_id)
@@ -137,7 +139,7 @@ class Run:
         if self.job.todo is None and not self.job.is_frozen:
             # A lower key may be committed later than a higher one: then the last one isn't yet to be seen.
             self._wait_for_writers(covered, loop)
-        loop.phase = "filling"
+        loop.enter("filling")
         loop.run(covered.ranges(), self.asked.workers)
         ending.refuse_cancelled(covered.shared)
 
@@ -170,21 +172,23 @@ class Run:
             tell=loop.wait_for,
         )
 
-    def _loop(self, keeper: Keeper, shared: Shared, forecast: Forecast) -> Loop:
+    def _loop(self, keeper: Keeper, shared: Shared, estimated: int) -> Loop:
         control, recorder, growth = shared.control, self.work.recorder, Growth()
-        pids = {self.work.connection.info.backend_pid, keeper.connection.info.backend_pid}
-        governor = Governor(
-            self.work.observer, lambda: list(shared.plans), lambda: {*pids, *control.pids.values()}
-        )
+
+        def ours() -> set[int]:
+            first = {self.work.connection.info.backend_pid, keeper.connection.info.backend_pid}
+            return first | set(control.pids.values())
+
+        governor = Governor(self.work.observer, lambda: list(shared.plans), ours)
         lock = recorder.lock if recorder is not None else None
         return Loop(
             shared,
             keeper,
-            governor.look,
+            governor,
             self._tell,
             lock.assert_held if lock is not None else lambda: None,
             lambda: growth.check(keeper.connection, shared),
-            forecast.rows,
+            estimated,
         )
 
     # What is said -------------------------------------------------------------------------------------

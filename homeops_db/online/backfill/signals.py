@@ -11,8 +11,8 @@ from psycopg import Connection
 from homeops_db.catalog import pressure, replication
 from homeops_db.catalog.pressure import DeadRows
 from homeops_db.catalog.replication import Now, Slot, Standby
+from homeops_db.locking.amounts import size, span
 from homeops_db.locking.pace import Pace
-from homeops_db.online.backfill.amounts import size, span
 
 _ENOUGH: Final = 0.8
 """Share of max_slot_wal_keep_size that may be used: past the whole of it, a checkpoint loses the slot."""
@@ -254,6 +254,10 @@ class WalRate:
         self._debt = min(max(0.0, self._debt + written - limit * passed), _LONGEST_DEBT * limit)
 
 
+_FEW: Final = 10_000
+"""Dead rows that are soon removed, whatever their share is: a small table isn't waited for."""
+
+
 @dataclass
 class Dead:
     """Dead rows that autovacuum doesn't keep up with. Where it is off, this isn't looked at.
@@ -279,13 +283,14 @@ class Dead:
     def _of(self, table: DeadRows, look: Look) -> Level:
         limit = look.pace.max_dead_share
         dead = table.dead_rows / max(1, table.dead_rows + table.live_rows)
-        if dead <= limit or table.dead_rows <= table.due_rows:
+        is_due = table.dead_rows > max(table.due_rows, _FEW)
+        if dead <= limit or not is_due:
             self._kept.discard(table.oid)
         if not look.waited:
             self._began[table.oid] = table.autovacuums
         elif table.autovacuums >= self._began.setdefault(table.oid, table.autovacuums) + _CHANCES:
             self._kept.add(table.oid)
-        if table.oid in self._kept or table.dead_rows <= table.due_rows:
+        if table.oid in self._kept or not is_due:
             return Level()
         return Level(
             dead / limit, f"{dead:.0%} of the rows of {table.table} are dead, and autovacuum is behind "
