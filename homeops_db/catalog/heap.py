@@ -1,4 +1,4 @@
-"""A table's pages and keys: by what its rows can be gone through, and whether updates stay on their page."""
+"""A table's pages and keys: by what its rows can be gone through."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,29 +7,11 @@ from typing import LiteralString
 from psycopg import Connection
 from psycopg.rows import class_row, scalar_row
 
-# An index depends on every column that it reads: key, INCLUDE, expression, predicate. One that belongs
-# to a constraint depends on that instead, and its plain columns stand in indkey. Since PostgreSQL 16
-# summarizing indexes (BRIN) don't keep an update from staying on its page.
 HEAP: LiteralString = """
 select c.oid::bigint as oid, (pg_relation_size(c.oid) / current_setting('block_size')::int)::int as blocks,
        greatest(c.reltuples, 0)::float8 as tuples, c.reltuples >= 0 as is_analyzed,
        coalesce((select o.option_value::int from pg_options_to_table(c.reloptions) o
                  where o.option_name = 'fillfactor'), 100) as fillfactor,
-       array(select x.relname::text
-             from pg_index i
-             join pg_class x on x.oid = i.indexrelid
-             join pg_am am on am.oid = x.relam
-             where i.indrelid = c.oid
-               and (am.amname <> 'brin' or current_setting('server_version_num')::int < 160000)
-               and exists (
-                   select from pg_attribute a
-                   where a.attrelid = c.oid and a.attname = any(%(columns)s)
-                     and (a.attnum = any(i.indkey)
-                          or exists (select from pg_depend d
-                                     where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
-                                       and d.refobjid = c.oid and d.refobjsubid = a.attnum)))
-             order by 1) as indexes,
-       (pg_indexes_size(c.oid))::bigint as index_bytes,
        c.relpersistence::text as persistence,
        (pg_size_bytes(current_setting('shared_buffers')) / current_setting('block_size')::int)::int as buffers
 from pg_class c
@@ -90,8 +72,6 @@ class Heap:
         tuples: Rows as the planner believes.
         is_analyzed: Whether it has reason to.
         fillfactor: How full an insert leaves a page, in percent.
-        indexes: Those that keep an update of the columns asked for from staying on its page.
-        index_bytes: Size of all indexes.
         persistence: pg_class.relpersistence.
         buffers: Pages of the server's cache.
     """
@@ -101,8 +81,6 @@ class Heap:
     tuples: float
     is_analyzed: bool
     fillfactor: int
-    indexes: Sequence[str]
-    index_bytes: int
     persistence: str
     buffers: int
 
@@ -118,10 +96,10 @@ class Key:
     correlation: float | None
 
 
-def heap(connection: Connection, oid: int, columns: Sequence[str]) -> Heap | None:
-    """Read a table's pages, and which indexes cover one of ``columns``. Takes ACCESS SHARE for the read."""
+def heap(connection: Connection, oid: int) -> Heap | None:
+    """Read a table's pages; None where it is gone. Takes ACCESS SHARE for the read."""
     with connection.cursor(row_factory=class_row(Heap)) as cursor:
-        return cursor.execute(HEAP, {"oid": oid, "columns": list(columns)}).fetchone()
+        return cursor.execute(HEAP, {"oid": oid}).fetchone()
 
 
 def keys(connection: Connection, oid: int) -> list[Key]:

@@ -134,11 +134,11 @@ class Axis:
         return [sql.Identifier(self.alias, name) for name in self.columns]
 
 
-def by_pages(alias: str, key: Key | None) -> Axis:
+def by_pages(alias: str, key: Key | None, identity: Sequence[str] = ()) -> Axis:
     """Go by pages. A whole number in the key puts neighbours into different stripes; else the place does."""
     named = sql.Identifier(alias, "ctid").as_string()
     stripe = _integer(alias, key) or f"pg_catalog.hashtid({named})"
-    return Axis(["ctid"], ["tid"], alias, stripe, key.columns if key else ())
+    return Axis(["ctid"], ["tid"], alias, stripe, key.columns if key else identity)
 
 
 def by_key(alias: str, key: Key) -> Axis:

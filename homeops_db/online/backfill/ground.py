@@ -87,7 +87,7 @@ class Ground:
         made = [
             one
             for planned in shared.plans.values()
-            for one in cut.cut(connection, planned, self.asked.workers, is_closing=True)
+            for one in cut.cut_closing(connection, planned, self.asked.workers)
         ]
         ranges.store(connection, shared.backfill_id, shared.epoch, made)
         return [one for one in self._load(found) if one.is_closing and not one.is_done]

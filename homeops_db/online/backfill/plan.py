@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from psycopg import Connection, sql
 
-from homeops_db.catalog import heap
+from homeops_db.catalog import firing, heap
 from homeops_db.catalog.heap import Heap, Key
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
@@ -86,14 +86,15 @@ def make(
     Raises:
         ObjectError: It has no key, and nothing tells.
     """
-    found = heap.heap(connection, table.oid, job.columns)
+    found = heap.heap(connection, table.oid)
     if found is None:
         return None
     keys = heap.keys(connection, table.oid)
     axis, why = _axis(job, table, keys[0] if keys else None, telling, by)
     number = stripes or (STRIPES if workers == 1 else STRIPES_OF_SEVERAL)
     because = "no index covers what is set, so new versions fit on the pages of the old ones"
-    plain = _stripes(job, found, axis, keys[0] if keys else None, share)
+    covering = [one.name for one in firing.covering(connection, [table.oid], job.columns)]
+    plain = _stripes(job, found, axis, keys[0] if keys else None, share) or _covered(covering)
     if stripes:
         because = f"{stripes} stripes were asked for"
     elif plain is not None:
@@ -135,13 +136,16 @@ def _stripes(job: Job, found: Heap, axis: Axis, key: Key | None, share: float) -
     """Say why striping can't pay; None where it does."""
     reasons = (
         (job.operation != "backfill", "nothing is updated in place"),
-        (found.indexes, f"{', '.join(found.indexes)} must get every row anew: build indexes afterwards"),
         (found.blocks < _SMALL, f"{found.blocks} pages are few"),
         (found.fillfactor <= _ROOMY, f"with fillfactor {found.fillfactor} every page has room"),
         (share < _SPARSE, f"only about {share:.0%} of the rows are to do"),
         (not axis.is_ctid and not _is_correlated(key), "the key's order isn't that of the pages"),
     )
     return next((why for holds, why in reasons if holds), None)
+
+
+def _covered(indexes: Sequence[str]) -> str | None:
+    return f"{', '.join(indexes)} must get every row anew: build indexes afterwards" if indexes else None
 
 
 def _is_correlated(key: Key | None) -> bool:

@@ -128,13 +128,10 @@ def by_pages(table: Table, axis: Axis, blocks: int, parts: int, *, is_closing: b
     ]
 
 
-def by_key(table: Table, axis: Axis, bounds: Sequence[Place], *, is_closing: bool = False) -> list[Range]:
+def by_key(table: Table, axis: Axis, bounds: Sequence[Place]) -> list[Range]:
     """Cut a table's keys at ``bounds``, the last of which is the last key."""
     lows: list[Place | None] = [None, *bounds[:-1]]
-    return [
-        Range(0, table, axis, low, high, Position(low), is_closing)
-        for low, high in zip(lows, bounds, strict=True)
-    ]
+    return [Range(0, table, axis, low, high, Position(low)) for low, high in zip(lows, bounds, strict=True)]
 
 
 def _read(connection: Connection, backfill: int, by_oid: dict[int, Table], alias: str) -> Iterator[Range]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import Connection
@@ -15,7 +15,7 @@ from homeops_db.locking.observer import parameters_of
 # small a window is.
 _OURS: Final = {
     "row_security": "off",
-    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_isolation": "read committed",
     "jit": "off",
     "enable_tidscan": "on",
     "plan_cache_mode": "force_custom_plan",
@@ -25,6 +25,11 @@ _OURS: Final = {
     "idle_in_transaction_session_timeout": "0",
     "client_connection_check_interval": "1000",
 }
+
+_SET: LiteralString = """
+select set_config(name, value, false)
+from unnest(%s::text[], %s::text[]) with ordinality given (name, value, place) order by place
+"""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,11 @@ class Sessions:
             psycopg.OperationalError: It can't be had.
         """
         ours = {**_OURS, "lock_timeout": f"{max(1, round(lock_timeout / timedelta(milliseconds=1)))}"}
-        options = " ".join(f"-c {name}={value}" for name, value in ours.items())
-        given = {**self.parameters, "options": f"{self.parameters['options'] or ''} {options}"}
-        connection = psycopg.connect(**given, autocommit=True)
-        for name, value in self.settings.items():
-            if name not in ours:
-                connection.execute("select set_config(%s, %s, false)", (name, value))
+        connection = psycopg.connect(**self.parameters, autocommit=True)
+        # By statements: a pooler that keeps sessions may drop connect options all the same.
+        settings = {**self.settings, **ours}
+        names, values = list(settings), list(settings.values())
+        connection.execute(_SET, (names, values))
         return connection
 
 

@@ -18,7 +18,7 @@ from psycopg.errors import (
     ProgrammingError,
 )
 
-from homeops_db.catalog import assignments, tables
+from homeops_db.catalog import assignments, heap, tables
 from homeops_db.catalog.assignments import Assignment
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
@@ -90,9 +90,24 @@ def tell(work: Work, table: Table, values: Mapping[str, str], where: str | None)
     if not obstacles:
         assigned = {name: _assigned(made[name], text) for name, text in values.items()}
         return _by_value(work, table, assigned, where, were_empty=len(empty) == len(values))
-    if empty:
+    if empty and not (_counts(values) and _has_keys(work, table)):
         return Telling(f"({where})", f"{empty[0]} IS NULL tells which rows are left ({obstacles[0]})", False)
     return Telling(None, f"nothing tells which rows are left: {obstacles[0]}", False)
+
+
+def _counts(values: Mapping[str, str]) -> bool:
+    """Whether an expression reads what is set: then a row that stays NULL mustn't be done again."""
+    read = [
+        syntax.column_path(node)
+        for name, text in values.items()
+        for node in syntax.nodes(syntax.expression(text, f"The expression of {name}"))
+    ]
+    return any(path[-1] in {"", *values} for path in read if path)
+
+
+def _has_keys(work: Work, table: Table) -> bool:
+    found = tables.tree(work.connection, table.oid)
+    return all(heap.keys(work.connection, one.oid) for one in found if not one.is_partitioned)
 
 
 def empty_columns(table: Named, values: Mapping[str, str], where: str | None) -> list[str]:

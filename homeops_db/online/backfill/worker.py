@@ -208,7 +208,7 @@ class Worker:
 
     def _leave(self, range_: Range, error: psycopg.Error) -> None:
         """A partition or chunk that was dropped meanwhile has nothing left to do."""
-        if heap.heap(self._db, range_.table.oid, ()) is not None:
+        if heap.heap(self._db, range_.table.oid) is not None:
             raise error
         ranges.leave(self._db, range_, self.shared.epoch)
 
