@@ -115,10 +115,7 @@ def fill(work: Work, table: Table, column: sa.Column[Any], meant: Column) -> Don
         again = _set_default(column, table.name, table.schema)
         work.execute([wanted(work.connection, table)], *again, step="default")
     part = replace(work, operation="backfill", changed=False, tries=0, waited_ms=0.0, cost=Cost())
-    # A column by the same name that was made anew has another number: it is to be filled anew too.
-    filled = operation.fill(
-        part, table, {name: meant.default}, _is_null(name), Asked(), column_number=found.number
-    )
+    filled = operation.fill(part, table, {name: meant.default}, _is_null(name), Asked())
     if not column.nullable:
         not_null.ensure(work, table, name)
     work.announce(**_FILLED)

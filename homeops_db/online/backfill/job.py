@@ -1,12 +1,14 @@
 """What is done to rows, as SQL: filled, deleted, or copied into another table."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
 from homeops_db.catalog.tables import Table
+from homeops_db.history import backfills
+from homeops_db.history.backfills import Backfill
 
 Condition = sql.Composable
 
@@ -27,6 +29,11 @@ class Job:
         source: The author's own condition, where nothing tells; rows outside of it are passed over.
         is_frozen: Whether nobody changes the table meanwhile, so that its pages tell what is done.
         fills: Another table that the rows go into.
+        of: Its tables and columns, by their numbers in the catalog. What was done to others by the same
+            names counts for nothing.
+        kept: What a later run must know, and what doesn't tell it from another backfill.
+        goes_on: Is asked whether a run that was broken off can be gone on with, or else begun anew.
+        proof: Is called at the end, and raises where it isn't well.
     """
 
     operation: str
@@ -40,6 +47,10 @@ class Job:
     source: str | None = None
     is_frozen: bool = False
     fills: Table | None = None
+    of: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    goes_on: Callable[[Backfill], bool] = lambda _: True
+    proof: Callable[[], None] = lambda: None
 
     @property
     def condition(self) -> Condition:
@@ -53,6 +64,14 @@ class Job:
         if self.operation != "backfill" or (self.todo or self.source) is None:
             return sql.SQL("false")
         return sql.SQL("(") + self.condition + sql.SQL(") IS TRUE")
+
+
+def is_void(job: Job, known: Backfill) -> bool:
+    """Whether what an earlier run did counts for nothing: its tables or columns were made anew since."""
+    of = known.definition.get("of")  # a script's has none
+    if of is not None and of != job.of:
+        return True
+    return known.state != backfills.DONE and not job.goes_on(known)
 
 
 def relation(table: Table) -> sql.Composable:

@@ -1,9 +1,10 @@
 """``online.backfill``: fills columns of a table in use, batch by batch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from homeops_db.catalog import columns
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.online import subject
@@ -99,13 +100,8 @@ def backfill(
         return fill(work, table, values, where, asked)
 
 
-def fill(
-    work: Work, table: Table, values: Mapping[str, str], where: str | None, asked: Asked, **also: int
-) -> Backfilled:
-    """Fill columns as a part of an operation that is at work; see `backfill`.
-
-    ``also`` is what else tells this from another backfill that does the same.
-    """
+def fill(work: Work, table: Table, values: Mapping[str, str], where: str | None, asked: Asked) -> Backfilled:
+    """Fill columns as a part of an operation that is at work; see `backfill`."""
     # PostgreSQL's parser is loaded when it is needed: every command imports this module.
     from homeops_db.online.backfill import telling  # noqa: PLC0415
 
@@ -113,16 +109,22 @@ def fill(
     filled = job.Job(
         "backfill",
         str(table),
-        {"values": dict(values), "where": where, **also},
+        {"values": dict(values), "where": where},
         job.update(table.name, values),
         table.name,
         tuple(values),
         told.todo,
         told.is_proven,
         where,
+        of={"table": table.oid, **_numbers(work, table, values)},
     )
     with shown(work) as show:
         return Run(work, filled, table, replace(asked, telling=told.why), show).go()
+
+
+def _numbers(work: Work, table: Table, names: Iterable[str]) -> dict[str, int]:
+    found = {name: columns.column(work.connection, table.oid, name) for name in names}
+    return {f"column {name}": column.number for name, column in found.items() if column is not None}
 
 
 def refuse_odd(workers: int, stripes: int | None) -> None:

@@ -22,7 +22,7 @@ from homeops_db.online.backfill.before import Forecast
 from homeops_db.online.backfill.control import Control
 from homeops_db.online.backfill.governor import Governor
 from homeops_db.online.backfill.ground import Asked, Ground
-from homeops_db.online.backfill.job import Job
+from homeops_db.online.backfill.job import Job, is_void
 from homeops_db.online.backfill.keeper import Keeper
 from homeops_db.online.backfill.loop import Loop
 from homeops_db.online.backfill.result import Backfilled
@@ -61,6 +61,9 @@ class Run:
             print_ = claim.fingerprint(self.job, self._version)
             followed = claim.take(keeper, print_, self._follow)
             known = followed or backfills.of_fingerprint(keeper.connection, print_)
+            if known is not None and is_void(self.job, known):
+                backfills.end(keeper.connection, known.id, known.epoch, backfills.REPLACED)
+                known = None
             if known is not None and known.state == backfills.DONE and (followed or self._was_done(known)):
                 return self._result(known)
             return self._go(keeper, known, print_)
@@ -77,6 +80,7 @@ class Run:
             self._fill(covered, loop)
             if covered.tells():
                 self._close(covered, loop)
+            self.job.proof()
             if self.asked.vacuum and shared.control.rows:
                 loop.enter("vacuum")
                 vacuum.of(keeper.connection, covered.changed())
@@ -122,7 +126,7 @@ class Run:
                 relation=self.job.subject,
                 version=self._version,
                 fingerprint=print_,
-                definition=dict(self.job.definition),
+                definition={**self.job.definition, "of": dict(self.job.of), **self.job.kept},
                 **given,
             )
         else:

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from homeops_db import database
 from homeops_db.catalog import assignments, heap, scripted, tables
+from homeops_db.errors import ObjectError
 from homeops_db.history import backfills
 from homeops_db.locking import pace, policy
 from homeops_db.locking.policy import Policy
@@ -26,6 +27,13 @@ from homeops_db.online.subject import Named, quoted
 from homeops_db.online.work import Script
 
 _MS: Final = timedelta(milliseconds=1)
+# With row_security off, the server refuses what a policy would hide.
+_SETTINGS: Final = {
+    "row_security": "off",
+    "jit": "off",
+    "enable_tidscan": "on",
+    "default_transaction_isolation": "'read committed'",
+}
 _LEAF: Final = "{homeops leaf}"
 _NAMES: Final = "{homeops names}"
 _CONDITION: Final = "{homeops condition}"
@@ -44,8 +52,10 @@ def write_backfill(
         vacuum: Whether to VACUUM (ANALYZE) at the end.
 
     Raises:
-        ObjectError: An expression or the condition isn't one.
+        ObjectError: There is no column, or an expression or the condition isn't one.
     """
+    if not values:
+        raise ObjectError("No column is to be filled. Nothing was written. Check the revision.")
     for column, text in values.items():
         syntax.expression(text, f"The expression of {column}")
     condition = None if where is None else syntax.condition(where, "The condition where=")
@@ -167,17 +177,13 @@ def _write(
         "pace": pace.current().as_json(),
     }
     first = f"{database.LOCK_TIMEOUT / _MS:.0f}ms"
-    out.write(
-        f"SET lock_timeout = '{first}'",
-        "SET statement_timeout = 0",
-        "SET row_security = off",
-        "SET jit = off",
-    )
+    out.write(f"SET lock_timeout = '{first}'", "SET statement_timeout = 0")
+    out.write(*(f"SET {name} = {value}" for name, value in _SETTINGS.items()))
     out.write_psql(_procedures())
     out.write(
         f"CALL pg_temp.homeops_batches({_dollar_quoted(json.dumps(given, indent=1, ensure_ascii=False))})"
     )
-    out.write("RESET jit", "RESET row_security")
+    out.write(*(f"RESET {name}" for name in _SETTINGS))
 
 
 def _write_end(out: Script, table: Named, *, vacuum: bool) -> None:

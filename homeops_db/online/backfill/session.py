@@ -44,13 +44,21 @@ class Sessions:
     parameters: Mapping[str, Any] = field(repr=False)
     settings: Mapping[str, str]
 
-    def open(self, *, lock_timeout: timedelta) -> Connection:
+    def open(self, *, lock_timeout: timedelta, waits_for_disk: bool = True) -> Connection:
         """Open a connection in autocommit.
+
+        Args:
+            lock_timeout: Of a statement.
+            waits_for_disk: False for batches. A crash of the server may then take the last ones back, rows
+                and position alike: they are done again. Whatever is committed later by a session that
+                waits makes them last (https://www.postgresql.org/docs/17/wal-async-commit.html).
 
         Raises:
             psycopg.OperationalError: It can't be had.
         """
         ours = {**_OURS, "lock_timeout": f"{max(1, round(lock_timeout / timedelta(milliseconds=1)))}"}
+        if not waits_for_disk:
+            ours["synchronous_commit"] = "off"
         connection = psycopg.connect(**self.parameters, autocommit=True)
         # By statements: a pooler that keeps sessions may drop connect options all the same.
         settings = {**self.settings, **ours}
