@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench bench-locks stop destroy clean
+.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench bench-locks bench-backfill stop destroy clean
 
 ##@ Use
 
@@ -63,6 +63,9 @@ bench: $(VENV)/.installed-dev ## Measure `alembic upgrade head` against a bare A
 
 bench-locks: $(VENV)/.installed-dev ## Measure what the traffic feels while a revision waits for a lock, or builds (10 minutes)
 	@$(BIN)/python -m benchmarks.locks
+
+bench-backfill: $(VENV)/.installed-dev ## Measure online.backfill against one UPDATE (15 minutes; more rows: BACKFILL="--rows 10000000")
+	@$(BIN)/python -m benchmarks.backfill $(BACKFILL)
 
 clean: ## Delete .venv and caches; databases and backups stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

@@ -1,30 +1,23 @@
 """What the traffic feels while a revision waits for a lock, builds an index or validates a constraint.
 
 ``python -m benchmarks.locks [--rows N] [--hold SECONDS] [--rounds N] [--json]`` makes a database of its own
-on the local server. The traffic is open-loop: a request's latency counts from the moment it was due, so
-that a stall is felt by everybody who would have come, as pgbench's --rate has it.
+on the local server.
 """
 
 import argparse
 import json
-import multiprocessing
-import random
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection as Pipe
+from collections.abc import Callable
 
 import psycopg
 import sqlalchemy as sa
 from alembic import op
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy.pool import NullPool
 
+from benchmarks.revision import revision
+from benchmarks.traffic import Load, Traffic, connect, pooled
 from homeops_db import online
 from homeops_db.history import patience
 from homeops_db.localdb import server
@@ -32,34 +25,6 @@ from homeops_db.locking.policy import Policy
 from homeops_db.settings import load
 
 DATABASE = "benchmark_locks"
-CLIENTS = 3
-RATE = 100  # requests a second and client, half reads and half writes by key
-ENOUGH = 20  # requests, or a percentile of them says nothing
-QUIET = 4.0  # seconds of traffic alone before each measurement
-
-
-@dataclass(frozen=True)
-class Request:
-    due: float
-    ms: float
-
-
-@dataclass
-class Felt:
-    """The latencies of some windows."""
-
-    requests: list[Request] = field(default_factory=list)
-
-    def p99(self) -> float:
-        if len(self.requests) < ENOUGH:
-            sys.exit(
-                f"Only {len(self.requests)} requests fell into a measurement: give more --rows or --rounds."
-            )
-        latencies = sorted(request.ms for request in self.requests)
-        return latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))]
-
-    def worst(self) -> float:
-        return max(request.ms for request in self.requests)
 
 
 def main() -> None:
@@ -87,11 +52,6 @@ def measure(url: sa.URL, given: argparse.Namespace) -> list[dict]:
     return [*waiting(url, given), *building(url, given), overhead(url, given.rounds)]
 
 
-def connect(url: sa.URL) -> psycopg.Connection:
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(plain, autocommit=True)
-
-
 def fill(connection: psycopg.Connection, rows: int) -> None:
     """Like financial.transactions: a bigint key, about 120 bytes a row, two secondary indexes."""
     connection.execute("create schema migrations; create table migrations.alembic_version ()")
@@ -109,75 +69,12 @@ def fill(connection: psycopg.Connection, rows: int) -> None:
     connection.execute("vacuum analyze target")
 
 
-# The traffic ------------------------------------------------------------------------------------------
-
-
-def client(url: str, rows: int, pipe: Pipe, number: int) -> None:
-    """One client in a process of its own: a request every 1/RATE seconds, until it is told to end."""
-    chance = random.Random(number)  # noqa: S311 - no secret
-    felt: list[tuple[float, float]] = []
-    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
-        due = time.monotonic() + number / RATE / CLIENTS
-        while not pipe.poll():
-            time.sleep(max(0.0, due - time.monotonic()))
-            key = (chance.randint(1, rows),)
-            if chance.random() < 0.5:  # noqa: PLR2004 - half of them
-                connection.execute("select amount, description from target where id = %s", key)
-            else:
-                connection.execute("update target set amount = amount + 1 where id = %s", key)
-            now = time.monotonic()
-            felt.append((due, (now - due) * 1000))
-            due += 1 / RATE
-            while due < now - 1 / RATE:  # who would have come meanwhile, would have waited until now
-                felt.append((due, (now - due) * 1000))
-                due += 1 / RATE
-    pipe.send(felt)
-
-
-class Traffic:
-    def __init__(self, url: sa.URL, rows: int) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        pipes = [spawn.Pipe() for _ in range(CLIENTS)]
-        self.pipes = [ours for ours, _ in pipes]
-        self.processes = [
-            spawn.Process(target=client, args=(plain, rows, theirs, number))
-            for number, (_, theirs) in enumerate(pipes)
-        ]
-        for process in self.processes:
-            process.start()
-        time.sleep(3)  # imports, and caches that warm up
-        self.windows: list[tuple[str, float, float]] = []
-
-    @contextmanager
-    def window(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        self.windows.append((name, began, time.monotonic()))
-
-    def quiet(self) -> None:
-        """Measure the traffic alone."""
-        time.sleep(1)
-        with self.window("idle"):
-            time.sleep(QUIET)
-
-    def end(self) -> dict[str, list[Felt]]:
-        """What was felt in each window, by name."""
-        time.sleep(1)
-        for pipe in self.pipes:
-            pipe.send(None)
-        requests = [Request(*request) for pipe in self.pipes for request in pipe.recv()]
-        for process in self.processes:
-            process.join(10)
-        felt: dict[str, list[Felt]] = {}
-        for name, began, ended in self.windows:
-            inside = [one for one in requests if one.due <= ended and one.due + one.ms / 1000 >= began]
-            felt.setdefault(name, []).append(Felt(inside))
-        return felt
-
-
-def pooled(felt: list[Felt]) -> Felt:
-    return Felt([request for one in felt for request in one.requests])
+def load_of(rows: int) -> Load:
+    return Load(
+        "select amount, description from target where id = %s",
+        "update target set amount = amount + 1 where id = %s",
+        rows,
+    )
 
 
 # Measurements -----------------------------------------------------------------------------------------
@@ -185,7 +82,7 @@ def pooled(felt: list[Felt]) -> Felt:
 
 def waiting(url: sa.URL, given: argparse.Namespace) -> list[dict]:
     """A transaction holds the table; a revision wants ACCESS EXCLUSIVE."""
-    traffic, after = Traffic(url, given.rows), []
+    traffic, after = Traffic(url, load_of(given.rows)), []
     for number in range(given.rounds):
         for name, add in WAYS.items():
             traffic.quiet()
@@ -254,14 +151,6 @@ def add_patient(url: sa.URL, number: int) -> None:
 WAYS = {"online": add_online, "op, tried again": add_patient, "plain": add_plain}
 
 
-@contextmanager
-def revision(url: sa.URL) -> Iterator[None]:
-    with sa.create_engine(url, poolclass=NullPool).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
-        with context.begin_transaction(_per_migration=True), Operations.context(context):
-            yield
-
-
 BUILDS: dict[str, tuple[Callable[[], object], str, str]] = {
     "create_index": (
         lambda: online.create_index("ix", "target", ["category", "happened_at"]),
@@ -288,7 +177,7 @@ BUILDS: dict[str, tuple[Callable[[], object], str, str]] = {
 
 def building(url: sa.URL, given: argparse.Namespace) -> list[dict]:
     """Indexes and constraints, online and in the blocking form."""
-    traffic = Traffic(url, given.rows)
+    traffic = Traffic(url, load_of(given.rows))
     with connect(url) as connection:
         for _ in range(given.rounds):
             for name, (build, blocking, undo) in BUILDS.items():

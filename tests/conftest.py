@@ -7,7 +7,12 @@ import pytest
 from homeops_db.localdb import server
 from homeops_db.settings import PREFIX, load
 
-pytest_plugins = ["tests.fixtures.projects", "tests.fixtures.databases", "tests.fixtures.stock"]
+pytest_plugins = [
+    "tests.fixtures.projects",
+    "tests.fixtures.databases",
+    "tests.fixtures.stock",
+    "tests.fixtures.replica",
+]
 
 _KEPT = {"HOMEOPS_LOCAL_FOLDER", "HOMEOPS_CACHE_FOLDER"}
 

@@ -64,6 +64,9 @@ where id = %(id)s
 returning epoch
 """
 _RENAME: LiteralString = "update migrations.backfill_ranges set epoch = %(epoch)s where backfill_id = %(id)s"
+_SKIPPED: LiteralString = """
+select count(*) from migrations.backfill_errors where backfill_id = %(id)s and was_skipped
+"""
 _CLEAR: LiteralString = """
 delete from migrations.backfill_errors
 where backfill_id = %(id)s and not (was_skipped and %(keep_skipped)s)
@@ -218,6 +221,12 @@ def take_over(
         epoch = int(cursor.execute(_TAKE_OVER, given).fetchone() or 0)
         cursor.execute(_RENAME, {"id": backfill_id, "epoch": epoch})
         return epoch
+
+
+def skipped(connection: Connection, backfill_id: int) -> int:
+    """Count the rows that were passed over."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return int(cursor.execute(_SKIPPED, {"id": backfill_id}).fetchone() or 0)
 
 
 def clear_errors(connection: Connection, backfill_id: int, *, keep_skipped: bool) -> None:

@@ -36,6 +36,10 @@ CASES: dict[str, str] = {
         online.add_column("orders", sa.Column("paid", sa.Boolean, server_default=sa.false(), nullable=False,
                                               comment="paid?"))
     """,
+    "add_column volatile": """
+        online.add_column("orders", sa.Column("lot", sa.Integer, server_default=sa.text("floor(random())::int"),
+                                              nullable=False, comment="lot?"))
+    """,
     "add_column nullable": 'online.add_column("orders", sa.Column("paid_at", sa.DateTime))',
     "alter_column nullable": 'online.alter_column("orders", "number", nullable=False)',
     "alter_column default, comment": 'online.alter_column("orders", "state", server_default="open", comment="how it is")',
@@ -46,6 +50,14 @@ CASES: dict[str, str] = {
     """,
     "attach_partition": 'online.attach_partition("events", "events_3", "FROM (20) TO (30)")',
     "attach_partition beside a default": 'online.attach_partition("visits", "visits_2", "FROM (10) TO (20)")',
+    "backfill": """
+        online.backfill("orders", {"legacy": "number || '!'"}, where="id > 2")
+    """,
+    "backfill keyset": 'online.backfill("orders", {"customer_id": "customer_id - 1"})',
+    "backfill partitioned": 'online.backfill("events", {"what": "\'e\' || id::text"}, where="id > 3")',
+    "batched_delete": 'online.batched_delete("events", "id % 3 = 0")',
+    "batched_insert": 'online.batched_insert("events_3", "select id, id + 30 as at, email as what from customers")',
+    "batched_insert without a key": 'online.batched_insert("events_3", "select id, at + 60 as at, what from events")',
     "create_check_constraint": 'online.create_check_constraint("ck_note", "orders", "note like \'note%\'")',
     "create_check_constraint partitioned": 'online.create_check_constraint("ck_id", "events", "id >= 0")',
     "create_foreign_key": """
@@ -80,5 +92,8 @@ CASES: dict[str, str] = {
 }  # fmt: skip
 """The body of a revision, by name; the name begins with the operation's."""
 
-NO_OPERATIONS = {"Done", "policy", "create_exclude_constraint"}
+NO_OPERATIONS = {"Backfilled", "Done", "pace", "policy", "create_exclude_constraint"}
 """Exported, and nothing that could be broken off: the last one only refuses."""
+
+GOES_ON = {"backfill", "batched_delete", "batched_insert"}
+"""These work on connections of their own, and go on to their end when the revision's is lost."""

@@ -1,6 +1,6 @@
 """Runs of `alembic upgrade` that are broken off: each in a process of its own, forked from one that has everything loaded.
 
-Run as a module it is that process.
+Run as a module it is that process. It starts runs and waits for them, as it is told line by line.
 """
 
 import gc
@@ -10,43 +10,54 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from alembic import command, op
 from sqlalchemy.engine import make_url
 
-from homeops_db import faults, online  # noqa: F401 - loaded once, for all forks
-from homeops_db.history import session  # noqa: F401
+from homeops_db import faults, online
+from homeops_db.history import session  # noqa: F401 - loaded once, for all forks
 from homeops_db.history.patience import driver_of
 from homeops_db.localdb import account
+from homeops_db.online.backfill import script, telling  # noqa: F401 - the same
 from homeops_db.settings import Settings
 from tests.fixtures.databases import connect
 from tests.fixtures.projects import alembic_config
 from tests.fixtures.stock import Stock
 from tests.fixtures.waiting import until
+from tests.online.conftest import revision
+from tests.online.filling import LIMITS_OFF
 
-Kind = Literal["kill", "terminate", "stop"]
+Kind = Literal["kill", "terminate", "stop", "freeze"]
 KINDS: tuple[Kind, ...] = ("kill", "terminate", "stop")
+"""Those that end something; a process that is frozen goes on when it is told to."""
 
 
 @dataclass(frozen=True)
 class Order:
     """What a run shall do: `alembic upgrade <target>`, broken off at a point.
 
-    That is the one with the number ``after``, or the first whose name isn't among ``but_not``.
+    That is the one with the number ``after``, or the first whose name isn't among ``but_not``, or the ``nth``
+    that is named ``at``. With a ``body``, the run is that code alone, as in a revision, but without the
+    migration lock: two of them can be at work at once.
     """
 
     url: str
-    versions: str
-    target: str
+    versions: str = ""
+    target: str = ""
     fault: Kind | None = None
     after: int = 0
     but_not: Sequence[str] | None = None
+    at: str = ""
+    nth: int = 1
     programs: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,30 @@ class Ended:
     code: int
     points: list[str]
     said: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run that is under way."""
+
+    pid: int
+    folder: Path
+    _wait: Callable[[int], int]
+
+    @property
+    def points(self) -> list[str]:
+        """The points that it has passed until now."""
+        points = self.folder / "points"
+        return points.read_text().splitlines() if points.exists() else []
+
+    def signal(self, number: signal.Signals) -> None:
+        """Kill it, freeze it, or let it go on."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> Ended:
+        """Wait until it has ended."""
+        code = self._wait(self.pid)
+        return Ended(code, self.points, (self.folder / "said").read_text())
 
 
 class Runs:
@@ -68,31 +103,57 @@ class Runs:
 
     def run(self, order: Order) -> Ended:
         """Run it to its end."""
+        with self.started(order) as running:
+            return running.wait()
+
+    @contextmanager
+    def started(self, order: Order) -> Iterator[Running]:
+        """Let it run beside the block; what is left of it at the block's end is killed."""
         with tempfile.TemporaryDirectory() as folder:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps([folder, asdict(order)]) + "\n")
-            self._process.stdin.flush()
-            code = int(self._process.stdout.readline())
-            points = Path(folder, "points")
-            passed = points.read_text().splitlines() if points.exists() else []
-            return Ended(code, passed, Path(folder, "said").read_text())
+            running = Running(self._tell("start", folder, asdict(order)), Path(folder), self._wait)
+            try:
+                yield running
+            finally:
+                self._tell("end", running.pid)
 
     def close(self) -> None:
         """End it."""
         self._process.communicate(timeout=10)
 
+    def _wait(self, pid: int) -> int:
+        return self._tell("wait", pid)
+
+    def _tell(self, *words: object) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
 
 def serve() -> None:
     gc.freeze()
+    ended: dict[int, int] = {}
     for line in sys.stdin:
-        folder, order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            os._exit(_obey(Path(folder), Order(**order)))
-        _, status = os.waitpid(pid, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        word, *given = json.loads(line)
+        if word == "start":
+            answer = _start(*given)
+        else:
+            (answer,) = given
+            if word == "end" and answer not in ended:
+                os.kill(answer, signal.SIGKILL)
+            if answer not in ended:
+                ended[answer] = os.waitstatus_to_exitcode(os.waitpid(answer, 0)[1])
+            answer = ended[answer]
+        sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
+
+
+def _start(folder: str, order: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(_obey(Path(folder), Order(**order)))
+    return pid
 
 
 def _obey(folder: Path, order: Order) -> int:
@@ -106,14 +167,17 @@ def _obey(folder: Path, order: Order) -> int:
             passed.append(name)
             points.write(f"{name}\n")
             is_there = len(passed) == order.after or (order.but_not is not None and name not in order.but_not)
-            if order.fault is not None and is_there and not broken:
+            is_named = name == order.at and passed.count(name) == order.nth
+            if order.fault is not None and (is_there or is_named) and not broken:
                 broken.append(name)
                 _FAULTS[order.fault](order)
 
-        config = alembic_config(Settings(database_url=make_url(order.url)), Path(order.versions))
         try:
-            with faults.injected(pass_by):
-                command.upgrade(config, order.target)
+            # What other tests do on the same server is no reason to wait for a backfill; and a server that
+            # was stopped comes back when this process has ended.
+            patience = {"give_up_after": "300ms"} if order.fault == "stop" else {}
+            with faults.injected(pass_by), online.pace(**LIMITS_OFF), online.policy(**patience):
+                _run(order)
         except BaseException:
             traceback.print_exc()
             return 1
@@ -121,6 +185,15 @@ def _obey(folder: Path, order: Order) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         return 0
+
+
+def _run(order: Order) -> None:
+    url = make_url(order.url)
+    if order.body:
+        with revision(url):
+            exec(order.body, {"online": online})  # noqa: S102 - a test's own words
+    else:
+        command.upgrade(alembic_config(Settings(database_url=url), Path(order.versions)), order.target)
 
 
 def _kill(order: Order) -> None:
@@ -139,7 +212,12 @@ def _stop(order: Order) -> None:
     Stock(Path(order.programs), folder, account.server_account(folder / "data")).stop()
 
 
-_FAULTS: dict[str, Callable[[Order], None]] = {"kill": _kill, "terminate": _terminate, "stop": _stop}
+def _freeze(order: Order) -> None:
+    # Sent to this very thread: another one would take its time to stop them all.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+
+_FAULTS: dict[str, Callable[[Order], None]] = {"kill": _kill, "terminate": _terminate, "stop": _stop, "freeze": _freeze}
 
 if __name__ == "__main__":
     serve()

@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -18,9 +16,9 @@ from sqlalchemy.engine import URL
 from homeops_db import database
 from homeops_db.errors import LockError
 from homeops_db.history import ledger, lock
-from homeops_db.localdb import account, packages, server
-from homeops_db.settings import Settings, load
+from homeops_db.settings import Settings
 from tests.fixtures.databases import connect, libpq
+from tests.fixtures.pooler import pooled
 from tests.fixtures.projects import Checkout, Toy
 from tests.fixtures.waiting import until
 
@@ -204,33 +202,17 @@ def test_giving_up_has_its_own_exit_code_and_one_line(checkout: Checkout, databa
     assert "Traceback" not in ended.stderr
 
 
-@pytest.fixture(params=["transaction", "session"])
+@pytest.fixture(
+    params=[
+        {"mode": "transaction"},
+        {"mode": "session", "ignore_startup_parameters": "options"},
+        {"mode": "statement", "ignore_startup_parameters": "options"},
+    ],
+    ids=["transaction", "session without options", "statement"],
+)
 def pooler(request: pytest.FixtureRequest, empty_url: URL) -> Iterator[URL]:
-    """A real PgBouncer in front of the database; in session mode it is told to ignore connect options."""
-    installation = packages.find_or_fetch(load())
-    if installation.pgbouncer is None:
-        pytest.skip("no pgbouncer beside this server")
-    local = server.ensure_running(load())
-    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))  # reachable for the server's user
-    user = account.server_account(local.data)
-    (folder / "users.txt").write_text(f'"{empty_url.username}" ""\n')
-    (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={local.socket_folder} port={local.port}\n[pgbouncer]\nauth_type = trust\n"
-        f"auth_file = {folder}/users.txt\npool_mode = {request.param}\nunix_socket_dir = {folder}\nlisten_port = 6432\n"
-        f"pidfile = {folder}/pid\nlogfile = {folder}/log\nmax_prepared_statements = 200\n"
-        + ("ignore_startup_parameters = options\n" if request.param == "session" else "")
-    )
-    for path in (folder, *folder.iterdir()):
-        user.own(path)
-    started = user.run([installation.pgbouncer, "-d", folder / "pgbouncer.ini"], cwd=folder, timeout=20)
-    assert started.returncode == 0, started.stdout
-    until((folder / ".s.PGSQL.6432").exists)
-    try:
-        yield empty_url.update_query_dict({"host": str(folder), "port": "6432"})
-    finally:
-        os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
-        until(lambda: not (folder / ".s.PGSQL.6432").exists())
-        shutil.rmtree(folder)
+    with pooled(empty_url, **request.param) as url:
+        yield url
 
 
 def test_a_pooler_that_keeps_no_session_is_refused(pooler: URL, empty_url: URL) -> None:

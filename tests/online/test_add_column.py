@@ -11,11 +11,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 
 from homeops_db import online
-from homeops_db.errors import HomeOpsError, ObjectError, UnsafeError
+from homeops_db.errors import HomeOpsError, ObjectError, RevisionFailedError, UnsafeError, ViolationError
 from tests.fixtures.databases import connect
 from tests.fixtures.projects import Toy
 from tests.online.columns import MOSTLY_HERE, described, files, psql, script_of
 from tests.online.conftest import revision
+from tests.online.filling import nobody_else_counts  # noqa: F401 - a fixture
+from tests.online.meanwhile import at
 
 
 class Named(sa.types.UserDefinedType):
@@ -55,22 +57,45 @@ INSTANT = {
     "comment": lambda: sa.Column("n", sa.Integer, comment="it's a comment; 100 %"),
 }
 
+IMPORTS = "import sqlalchemy as sa; from homeops_db import online"
+SMALL = {"batch_rows": 3, "min_batch_rows": 1, "max_batch_rows": 3}
+
+
+class BrokenOffError(Exception):
+    """A fault."""
+
+
+def break_off() -> None:
+    raise BrokenOffError
+
+
+def values(db: Connection) -> dict[int, object]:
+    """The new column by key."""
+    return dict(db.execute("select id, n from t order by id").fetchall())
+
+
+def leftovers(db: Connection) -> list[tuple]:
+    """Constraints and tables that no author wrote."""
+    return db.execute(
+        "select conname from pg_constraint where conname like 'homeops%'"
+        " union all select relname from pg_class where relname like 'homeops%'"
+    ).fetchall()
+
+
 HURTING = {
-    "volatile": (lambda: sa.Column("n", sa.Uuid, server_default=sa.func.gen_random_uuid()), "server_default=…"),
-    "clock_timestamp()": (
-        lambda: sa.Column("n", sa.DateTime, server_default=sa.func.clock_timestamp()),
-        "server_default=…",
-    ),
-    "nextval": (lambda: sa.Column("n", sa.Integer, server_default=sa.text("nextval('numbers')")), "in batches"),
-    "serial": (lambda: sa.Column("n", Named("serial")), "in batches"),
-    "identity": (lambda: sa.Column("n", sa.Integer, sa.Identity()), "identity"),
-    "generated": (lambda: sa.Column("n", sa.Integer, sa.Computed("a + 1", persisted=True)), "trigger"),
+    "serial": (lambda: sa.Column("n", Named("serial")), "nextval('…')"),
+    "identity": (lambda: sa.Column("n", sa.Integer, sa.Identity()), "nextval('…')"),
+    "generated": (lambda: sa.Column("n", sa.Integer, sa.Computed("a + 1", persisted=True)), 'online.backfill("t", {"n": "…"}'),
     "constrained domain": (lambda: sa.Column("n", Named("bounded")), "create_check_constraint"),
     "domain with default": (
         lambda: sa.Column("n", Named("bounded"), server_default="3"),
         "create_check_constraint",
     ),
-    "not null": (lambda: sa.Column("n", sa.Integer, nullable=False), "nullable=False"),
+    "domain with volatile default": (
+        lambda: sa.Column("n", Named("bounded"), server_default=sa.text("nextval('numbers')")),
+        "create_check_constraint",
+    ),
+    "not null": (lambda: sa.Column("n", sa.Integer, nullable=False), "online.backfill"),
     "check": (lambda: sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0")), "create_check_constraint"),
     "foreign key": (lambda: sa.Column("n", sa.Integer, sa.ForeignKey("t.id")), "create_foreign_key"),
     "unique": (lambda: sa.Column("n", sa.Integer, unique=True), "create_unique_constraint"),
@@ -81,6 +106,20 @@ HURTING = {
         "create_check_constraint",
     ),
 }  # fmt: skip
+
+VOLATILE = {
+    "uuid": lambda: sa.Column("n", sa.Uuid, server_default=sa.func.gen_random_uuid()),
+    "uuid, not null": lambda: sa.Column("n", sa.Uuid, server_default=sa.func.gen_random_uuid(), nullable=False),
+    "nextval": lambda: sa.Column("n", sa.Integer, server_default=sa.text("nextval('numbers')"), nullable=False),
+    "clock_timestamp()": lambda: sa.Column("n", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
+    "text": lambda: sa.Column("n", sa.Text, server_default=sa.text("'50 % \\:b ' || random()"), comment="it's 100 %"),
+    "domain": lambda: sa.Column("n", Named("plain"), server_default=sa.text("nextval('numbers')")),
+}  # fmt: skip
+"""Defaults that are another value in every row."""
+
+SOME_VOLATILE = [
+    kind if kind == "uuid, not null" else pytest.param(kind, marks=pytest.mark.slow) for kind in VOLATILE
+]
 
 
 @pytest.mark.parametrize("kind", INSTANT)
@@ -96,6 +135,166 @@ def test_instant(run: Callable, db: Connection, any_url: URL, kind: str) -> None
     with revision(any_url):
         op.add_column("t", INSTANT[kind]())
     assert described(db, "t", "n") == ours
+
+
+@pytest.mark.parametrize("kind", SOME_VOLATILE)
+@MOSTLY_HERE
+def test_volatile(run: Callable, db: Connection, any_url: URL, kind: str) -> None:
+    db.execute(SETUP)
+    before = files(db, "t")
+    assert run(online.add_column, "t", VOLATILE[kind]()).changed
+    assert files(db, "t") == before, "it rewrote the table or an index"
+    db.execute("insert into t (id) values (11)")
+    was = values(db)
+    assert None not in was.values()
+    assert len(set(was.values())) > 5, "the clock may stand still for two rows"
+    assert leftovers(db) == []
+    assert not run(online.add_column, "t", VOLATILE[kind]()).changed
+    assert values(db) == was
+    ours = described(db, "t", "n")
+    db.execute("alter table t drop column n")
+    with revision(any_url):
+        op.add_column("t", VOLATILE[kind]())
+    assert described(db, "t", "n") == ours
+
+
+@MOSTLY_HERE
+def test_what_others_write_meanwhile(run: Callable, db: Connection) -> None:
+    db.execute(SETUP)
+    db.execute("alter table t add marked text")
+
+    def write() -> None:
+        db.execute("insert into t (id) values (11); insert into t (id, n) values (12, 1200), (13, null)")
+        db.execute("update t set n = 500, marked = 'theirs' where id = 5; delete from t where id = 6")
+
+    with at("add_column: add: committed", write), online.pace(**SMALL):
+        run(online.add_column, "t", VOLATILE["nextval"]())
+    found = values(db)
+    assert (found[12], found[5]) == (1200, 500), "what others write stays"
+    assert sorted(found) == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13]
+    assert len(set(found.values())) == len(found)
+    assert None not in found.values(), "a NULL of others is filled before NOT NULL is set"
+
+
+@MOSTLY_HERE
+def test_a_column_that_somebody_else_added_is_left_alone(run: Callable, db: Connection) -> None:
+    db.execute(f"{SETUP}; alter table t add n uuid; alter table t alter n set default gen_random_uuid()")
+    assert not run(online.add_column, "t", VOLATILE["uuid"]()).changed
+    assert set(values(db).values()) == {None}
+    with pytest.raises(ObjectError, match="already, and it is another one"):
+        run(online.add_column, "t", VOLATILE["uuid, not null"]())
+
+
+@MOSTLY_HERE
+def test_a_default_that_gives_null(run: Callable, db: Connection) -> None:
+    db.execute(SETUP)
+    never = sa.text("nullif(random() * 0, 0)")
+    added = run(online.add_column, "t", sa.Column("n", sa.Float, server_default=never))
+    assert added.changed
+    assert set(values(db).values()) == {None}
+    with pytest.raises(ViolationError, match="10 rows") as refused:
+        run(online.add_column, "t", sa.Column("m", sa.Float, server_default=never, nullable=False))
+    assert "id=1;" in str(refused.value)
+
+
+@MOSTLY_HERE
+def test_a_default_that_fails(run: Callable, db: Connection) -> None:
+    db.execute(SETUP)
+    fails = sa.Column("n", sa.Float, server_default=sa.text("1 / floor(random())"))
+    with pytest.raises(ViolationError, match=r"can't be done: id = \d+: division by zero"):
+        run(online.add_column, "t", fails)
+    assert set(values(db).values()) == {None}
+
+
+@MOSTLY_HERE
+def test_what_could_not_be_filled_is_not_added(run: Callable, db: Connection) -> None:
+    db.execute("create table u (a int); create publication everything for table u")
+    with pytest.raises(UnsafeError, match=r"Publication everything .* Nothing was changed"):
+        run(online.add_column, "u", VOLATILE["uuid"]())
+    assert described(db, "u", "n") is None
+
+
+@MOSTLY_HERE
+def test_volatile_on_partitions_and_children(run: Callable, db: Connection) -> None:
+    db.execute("""
+        create table p (a int, b int generated always as (a * 2) stored) partition by list (a);
+        create table p1 partition of p for values in (1); create table p2 partition of p default;
+        insert into p values (1), (2), (1);
+    """)
+    run(online.add_column, "p", VOLATILE["uuid, not null"]())
+    assert db.execute("select count(distinct n) from p").fetchone() == (3,)
+    db.execute(
+        "create table i (a int); create table c () inherits (i); insert into i values (1); insert into c values (2)"
+    )
+    run(online.add_column, "i", VOLATILE["uuid, not null"]())
+    assert db.execute("select count(distinct n) from i").fetchone() == (2,)
+
+
+BROKEN_OFF = {"add: committed": (0, 0), "batch: done": (1, 999), "set: committed": (1000, 1000)}
+"""Where it is broken off, and how many rows have their values by then, at least and at most; tests/faults has all."""
+
+
+@pytest.mark.parametrize(
+    "point",
+    [point if "batch" in point else pytest.param(point, marks=pytest.mark.slow) for point in BROKEN_OFF],
+)
+def test_broken_off_it_goes_on_and_rows_keep_their_values(toy: Toy, empty_url: URL, point: str) -> None:
+    toy.add(
+        "v1.1.0",
+        'op.execute("create table t (id int primary key); insert into t select generate_series(1, 1000)")',
+    )
+    toy.add("v1.2.0", f"""
+        {IMPORTS}
+        with online.pace(batch_rows=100, min_batch_rows=100, max_batch_rows=100, max_dead_share=0):
+            online.add_column("t", sa.Column("n", sa.Uuid, server_default=sa.func.gen_random_uuid(), nullable=False))
+    """)  # fmt: skip
+    with pytest.raises(RevisionFailedError, match="BrokenOff"), at(point, break_off):
+        command.upgrade(toy.config(empty_url), "v1.2.0")
+    with connect(empty_url) as db:
+        was = {key: value for key, value in values(db).items() if value}
+        least, most = BROKEN_OFF[point]
+        assert least <= len(was) <= most
+        command.upgrade(toy.config(empty_url), "v1.2.0")
+        found = values(db)
+        assert len(set(found.values()) - {None}) == 1000
+        assert was.items() <= found.items(), "a row got another value"
+        assert described(db, "t", "n")["is_not_null"]
+
+
+LATER = """
+    {imports}
+    online.add_column("t", sa.Column("n", sa.Uuid, server_default=sa.func.gen_random_uuid()))
+    if not os.path.exists({go!r}):
+        raise RuntimeError("not yet")
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("update t set n = null where id = 1", marks=pytest.mark.slow),
+        "alter table t drop column n",
+    ],
+)
+def test_when_it_was_filled_and_the_revision_failed_later(
+    toy: Toy, empty_url: URL, tmp_path: Path, change: str
+) -> None:
+    """A NULL that somebody wrote since is theirs; a column that was dropped by hand is added and filled anew."""
+    go = tmp_path / "go"
+    toy.add(
+        "v1.1.0",
+        'op.execute("create table t (id int primary key); insert into t select generate_series(1, 9)")',
+    )
+    toy.add("v1.2.0", LATER.format(imports=IMPORTS, go=str(go)))
+    with pytest.raises(HomeOpsError, match="not yet"):
+        command.upgrade(toy.config(empty_url), "v1.2.0")
+    go.touch()
+    with connect(empty_url) as db:
+        db.execute(change)
+        command.upgrade(toy.config(empty_url), "v1.2.0")
+        assert [value for value in values(db).values() if value is None] == (
+            [None] if "null" in change else []
+        )
 
 
 @pytest.mark.parametrize("kind", HURTING)
@@ -265,8 +464,12 @@ def test_hypertable(empty_url: URL) -> None:
         with revision(empty_url):
             assert online.add_column("h", sa.Column("n", sa.Integer, server_default="5")).changed
         assert db.execute("select n from h").fetchall() == [(5,), (5,)]
-        with pytest.raises(UnsafeError), revision(empty_url):
-            online.add_column("h", sa.Column("u", sa.Uuid, server_default=sa.func.gen_random_uuid()))
+        with revision(empty_url):
+            added = online.add_column(
+                "h", sa.Column("u", sa.Uuid, server_default=sa.func.gen_random_uuid(), nullable=False)
+            )
+        assert added.changed
+        assert db.execute("select count(distinct u) from h").fetchone() == (2,)
         with revision(empty_url):
             assert online.alter_column("h", "n", nullable=False).changed
 
@@ -292,21 +495,32 @@ def test_later_steps_of_a_revision_that_failed(toy: Toy, empty_url: URL, tmp_pat
         assert described(db, "t1", "n")["default"] == "7"
 
 
-@pytest.mark.parametrize("kind", ["now()", "percent", "enum", "comment"])
+@pytest.mark.parametrize(
+    "kind",
+    ["now()", "percent", "enum", "comment", *SOME_VOLATILE],
+)
 @MOSTLY_HERE
 def test_script(db: Connection, any_url: URL, kind: str) -> None:
     db.execute(SETUP)
-    script = script_of(online.add_column, "t", INSTANT[kind](), schema="public")
-    assert psql(any_url, script) == ""
+    before = files(db, "t")
+    make = {**INSTANT, **VOLATILE}[kind]
+    said = psql(any_url, script_of(online.add_column, "t", make(), schema="public"))
+    assert ("10 rows done" in said) == (kind in VOLATILE)
+    assert files(db, "t") == before
     written = described(db, "t", "n")
+    if kind in VOLATILE:
+        assert None not in values(db).values()
+        assert len(set(values(db).values())) > 5
+        assert leftovers(db) == []
     db.execute("alter table t drop column n")
     with revision(any_url):
-        online.add_column("t", INSTANT[kind]())
+        online.add_column("t", make())
     assert described(db, "t", "n") == written
 
 
 @pytest.mark.parametrize(
-    "kind", ["volatile", "serial", "identity", "generated", "constrained domain", "not null"]
+    "kind",
+    ["serial", "identity", "generated", "constrained domain", "domain with volatile default", "not null"],
 )
 @MOSTLY_HERE
 def test_script_refuses(db: Connection, any_url: URL, kind: str) -> None:

@@ -65,6 +65,7 @@ def after() -> MetaData:
         Column("state", sa.Text, server_default="open", comment="where it stands: 'open' or op.f(it)"),
         Column("paid", sa.Boolean, server_default=sa.text("false"), nullable=False),
         Column("shelf_id", sa.Integer),
+        Column("token", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
         UniqueConstraint("number", deferrable=True, initially="DEFERRED"),
         ForeignKeyConstraint(["customer_id"], ["shop.customers.id"], ondelete="CASCADE", onupdate="RESTRICT"),
         ForeignKeyConstraint(["shelf_id"], ["shop.shelves.id"], deferrable=True, initially="DEFERRED"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from psycopg import Connection
+from psycopg import Connection, sql
 from sqlalchemy.engine import URL
 
 from homeops_db import online
@@ -32,7 +32,7 @@ op.execute('''
     create table shop.events_2026 partition of shop.events for values from ('2026-01-01') to ('2027-01-01');
     create table shop.visits (id int not null, at date not null) partition by range (at);
     create table shop.visits_2027 (id int not null, at date not null);
-    insert into shop.customers values (1, 'a@b.c', 'a');
+    insert into shop.customers values (1, 'a@b.c', 'a'), (3, 'c@b.a', 'b');
     insert into shop.orders values (1, 1, '1', 'it''s 100%', 'new', 'l');
     alter table shop.orders add constraint ck_orders_state check (state <> '') not valid;
 ''')
@@ -102,6 +102,45 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         online.drop_column("orders", "paid", schema="shop")
         """,
     ),
+    "add_column with a volatile default": (
+        """
+        online.add_column("orders", sa.Column("lot", sa.Integer, server_default=sa.text("floor(random())::int"),
+                                              nullable=False, comment="it's 100% of:them"), schema="shop")
+        online.add_column("events", sa.Column("lot", sa.Uuid, server_default=sa.func.gen_random_uuid()), schema="shop")
+        """,
+        """
+        online.drop_column("events", "lot", schema="shop")
+        online.drop_column("orders", "lot", schema="shop")
+        """,
+    ),
+    "backfill": (
+        """
+        online.backfill("orders", {"legacy": "legacy || ':a%'", "note": "number"}, schema="shop", where="legacy NOT LIKE '%:a%'")
+        online.backfill("customers", {"code": "upper(code)"}, schema="shop")
+        """,
+        """
+        online.backfill("customers", {"code": "lower(code)"}, schema="shop")
+        online.backfill("orders", {"legacy": "replace(legacy, ':a%', '')", "note": "'it''s 100%'"}, schema="shop",
+                        where="legacy LIKE '%:a%'")
+        """,
+    ),
+    "batched_insert": (
+        """
+        op.execute("create table if not exists shop.archive (id int, note text, at date)")
+        online.batched_insert("archive", "SELECT id, note FROM shop.orders WHERE note <> 'a:b'", schema="shop")
+        """,
+        'op.execute("drop table shop.archive")',
+    ),
+    "batched_delete": (
+        """
+        online.batched_delete("customers", schema="shop",
+                              where="NOT EXISTS (SELECT FROM shop.orders o WHERE o.customer_id = customers.id)")
+        """,
+        """
+        online.batched_insert("customers", "SELECT id + 2 AS id, 'c@b.a' AS email, 'b' AS code FROM shop.orders",
+                              schema="shop", on_conflict="nothing")
+        """,
+    ),
     "drop_column": (
         'online.drop_column("orders", "legacy", schema="shop")',
         'online.add_column("orders", sa.Column("legacy", sa.Text), schema="shop")',
@@ -132,7 +171,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 """An upgrade and a downgrade for each; a dump of the schema tells whether they end alike by every way."""
 
-NO_OPERATIONS = {"Done", "create_exclude_constraint", "policy"}
+NO_OPERATIONS = {"Backfilled", "Done", "create_exclude_constraint", "pace", "policy"}
 
 IMPORTS = "import sqlalchemy as sa\nfrom homeops_db import online\n"
 Add = Callable[..., Path]
@@ -209,8 +248,20 @@ def standing(connection: Connection) -> tuple[str, str]:
     return row
 
 
+def contents(connection: Connection) -> dict[str, list[str]]:
+    """The rows of the shop's tables; of a random column no more than whether it is NULL."""
+    tables = connection.execute(
+        "select tablename from pg_tables where schemaname = 'shop' order by 1"
+    ).fetchall()
+    query = "select regexp_replace(t::text, '[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}', 'uuid') from shop.{} t order by 1"
+    return {
+        table: [row for (row,) in connection.execute(sql.SQL(query).format(sql.Identifier(table)))]
+        for (table,) in tables
+    }
+
+
 def test_every_operation_has_its_way_here() -> None:
-    assert set(OPERATIONS) == set(online.__all__) - NO_OPERATIONS
+    assert {name.split()[0] for name in OPERATIONS} == set(online.__all__) - NO_OPERATIONS
 
 
 def test_up_and_down_end_alike_online_and_by_psql(
@@ -226,6 +277,9 @@ def test_up_and_down_end_alike_online_and_by_psql(
         ended = psql(twin, script)
         assert ended.returncode == 0, f"{ended.stderr}\n{script}"
         assert dump(twin) == dump(database_url)
+        with connect(database_url) as online_run, connect(twin) as by_psql:
+            assert contents(by_psql) == contents(online_run)
+            assert contents(online_run)["orders"] != [], "there is something to compare"
     # Text was varchar(10), and going back would scan under a lock: it stays as it is.
     assert dump(database_url).replace("code text", "code character varying(10)") == before
     alembic("upgrade", head)
@@ -234,7 +288,7 @@ def test_up_and_down_end_alike_online_and_by_psql(
         assert standing(by_psql) == ("v1.1.0", "applied")
         for version, operation in zip(versions, OPERATIONS, strict=True):
             assert events(by_psql, version) == ["finished"] * 2
-            assert operation in {step["operation"] for step in steps(online_run, version)}
+            assert operation.split()[0] in {step["operation"] for step in steps(online_run, version)}
 
 
 def test_a_script_is_transactions_around_operations_and_sets_back_its_timeouts(
@@ -284,6 +338,70 @@ def test_where_a_script_stopped_the_command_goes_on(
         assert connection.execute(
             "select indisvalid from pg_index where indexrelid = 'shop.uq_c'::regclass"
         ).fetchone() == (True,)
+
+
+def test_where_a_script_that_adds_a_volatile_column_stopped_the_command_goes_on(
+    alembic: Callable[..., subprocess.CompletedProcess[str]], add_revision: Add, twin: URL
+) -> None:
+    add(
+        add_revision,
+        "v1.2.0",
+        """
+        online.add_column("orders", sa.Column("lot", sa.Uuid, server_default=sa.func.gen_random_uuid()), schema="shop")
+        """,
+    )
+    script = alembic("upgrade", "v1.1.0:v1.2.0", "--sql").stdout
+    with connect(twin) as connection:
+        connection.execute("""
+            create function shop.refuse() returns trigger language plpgsql as $$ begin raise 'not now'; end $$;
+            create trigger refuse before update on shop.orders for each row execute function shop.refuse()
+        """)
+        assert psql(twin, script).returncode == 3, "a statement failed, and psql stopped there"
+        assert connection.execute("select lot from shop.orders").fetchall() == [(None,)]
+        connection.execute("drop trigger refuse on shop.orders")
+        alembic("upgrade", "head", HOMEOPS_DATABASE_URL=libpq(twin))
+        assert standing(connection) == ("v1.2.0", "applied")
+        assert connection.execute("select lot is null from shop.orders").fetchall() == [(False,)]
+
+
+def test_a_backfill_is_seen_while_it_runs_and_afterwards(
+    alembic: Callable[..., subprocess.CompletedProcess[str]],
+    checkout: Checkout,
+    shop: Connection,
+    add_revision: Add,
+    database_url: URL,
+) -> None:
+    shop.execute("insert into shop.orders (id, number) select g, g from generate_series(2, 3000) g")
+    shop.execute("""
+        create function shop.slowly() returns trigger language plpgsql as $$
+        begin if new.id % 100 = 0 then perform pg_sleep(0.05); end if; return new; end $$;
+        create trigger slowly before update on shop.orders for each row execute function shop.slowly()
+    """)
+    add(
+        add_revision,
+        "v1.2.0",
+        """online.backfill("orders", {"note": "'n' || number"}, schema="shop", where="note IS NULL")""",
+    )
+    ended = alembic("upgrade", "head")
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("INFO")]
+    assert "backfill shop.orders: filling" in lines
+    assert "backfill shop.orders: closing" in lines
+    assert "backfill shop.orders: vacuum" in lines
+    assert "trigger slowly (shop.slowly) fires on each row" in ended.stderr
+    assert shop.execute("select count(*) from shop.orders where note = 'n' || number").fetchone() == (2999,)
+    begun, done = steps(shop, "v1.2.0")
+    assert (begun["operation"], begun["backfill"]) == ("backfill", 1)
+    assert (done["operation"], done["subject"], done["victims"]) == ("backfill", "shop.orders", 0)
+    url = {"HOMEOPS_DATABASE_URL": libpq(database_url)}
+    (listed,) = json.loads(checkout.run("homeops-db", "backfill", "list", "--json", **url).stdout)[
+        "backfills"
+    ]
+    told = {name: listed[name] for name in ("id", "operation", "table", "revision", "state", "rows_done")}
+    assert told == {
+        "id": 1, "operation": "backfill", "table": "shop.orders", "revision": "v1.2.0", "state": "done",
+        "rows_done": 2999,
+    }  # fmt: skip
+    assert "done" in checkout.run("homeops-db", "backfill", "list", **url).stdout
 
 
 def test_op_and_online_in_one_revision_go_up_and_down_and_up(
@@ -372,6 +490,9 @@ def test_a_lock_that_cannot_be_had_is_a_report_and_exit_code_8(
         'online.create_index("i", "t", ["a"])',
         'online.drop_column("t", "a")',
         'online.add_column("t", sa.Column("a", sa.Text))',
+        'online.backfill("t", {"a": "1"})',
+        'online.batched_insert("t", "SELECT 1 AS a FROM u")',
+        'online.batched_delete("t", "a = 1")',
     ],
 )
 def test_outside_a_revision_an_operation_says_where_it_belongs(call: str) -> None:

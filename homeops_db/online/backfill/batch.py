@@ -14,10 +14,12 @@ from homeops_db.online.backfill.position import Position
 from homeops_db.online.backfill.ranges import Range
 
 # "mine" locks the range's row first: whoever takes the run over waits for the batch, or the batch finds
-# another epoch and does nothing. pg_stat_get_xact_… counts this session's own work, not yet reported.
+# another epoch and does nothing. By the number of batches, one that is sent again after its connection broke
+# finds that the server has done it all the same. pg_stat_get_xact_… counts this session's own work.
 _STATEMENT: Final = sql.SQL("""
 WITH mine AS MATERIALIZED (
-    SELECT r.id FROM migrations.backfill_ranges r WHERE r.id = {range} AND r.epoch = {epoch} FOR UPDATE
+    SELECT r.id FROM migrations.backfill_ranges r
+    WHERE r.id = {range} AND r.epoch = {epoch} AND r.batches = {batches} FOR UPDATE
 ), done AS (
     {work} RETURNING {still} AS still
 ), counted AS (
@@ -26,8 +28,8 @@ WITH mine AS MATERIALIZED (
 UPDATE migrations.backfill_ranges r
 SET position = {position}, is_done = {is_done}, share_done = {share}, batches = r.batches + 1,
     rows_done = r.rows_done + c.rows, rows_unchanged = r.rows_unchanged + c.unchanged
-FROM counted c, migrations.backfills b
-WHERE r.id = {range} AND r.epoch = {epoch} AND b.id = r.backfill_id
+FROM mine m, counted c, migrations.backfills b
+WHERE r.id = m.id AND b.id = r.backfill_id
 RETURNING c.rows, c.unchanged, b.state, pg_stat_get_xact_tuples_hot_updated({oid}::oid)
 """)
 _OTHERS: LiteralString = """
@@ -40,8 +42,8 @@ _FENCE: Final = sql.SQL("(SELECT true FROM mine)")
 _SKIP: Final = sql.SQL("""
 WITH moved AS (
     UPDATE migrations.backfill_ranges r
-    SET position = {position}, is_done = {is_done}
-    WHERE r.id = {range} AND r.epoch = {epoch}
+    SET position = {position}, is_done = {is_done}, batches = r.batches + 1
+    WHERE r.id = {range} AND r.epoch = {epoch} AND r.batches = {batches}
     RETURNING r.backfill_id
 )
 INSERT INTO migrations.backfill_errors (backfill_id, relation, key, sqlstate, message, was_skipped)
@@ -100,7 +102,7 @@ def run(connection: Connection, job: Job, range_: Range, epoch: int, upto: Place
         upto: Where the batch ends; with the window when None.
 
     Returns:
-        What it did; None when another run has taken over, and nothing was done.
+        What it did; None when nothing was done: the range is elsewhere already, or another run's.
 
     Raises:
         psycopg.Error: Nothing was done, or, where the connection is lost, nobody knows.
@@ -110,6 +112,7 @@ def run(connection: Connection, job: Job, range_: Range, epoch: int, upto: Place
     statement = _STATEMENT.format(
         range=range_.id,
         epoch=epoch,
+        batches=range_.batches,
         work=job.statement(range_.table, where),
         still=job.still if range_.is_closing or not job.is_proven else sql.SQL("false"),
         position=Jsonb(after.as_json()),
@@ -154,6 +157,7 @@ def record_error(
             is_done=_is_done(range_, after),
             range=range_.id,
             epoch=epoch,
+            batches=range_.batches,
             name=str(range_.table),
             key=Jsonb(key),
             sqlstate=error.sqlstate or "",
@@ -162,6 +166,7 @@ def record_error(
         )
     )
     _move(range_, after)
+    range_.batches += 1
     return FailedRow(", ".join(f"{name} = {value}" for name, value in key.items()), skip)
 
 

@@ -5,16 +5,20 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from homeops_db.catalog import locks
 from homeops_db.catalog.locks import Holder
 from homeops_db.catalog.tables import Table
 from homeops_db.locking import report
 from homeops_db.locking.watch import Cost
+from homeops_db.online.backfill.job import Job, relation
 
 PASSES: Final = 10
 """Closing passes at most: where writers go on making rows that are to do, no pass finds none."""
+
+COUNTED: Final = 10_000
+"""As far as rows are counted that are left."""
 
 _LOOK: Final = 0.05  # seconds
 
@@ -56,6 +60,25 @@ def wait_for_writers(
         time.sleep(_LOOK)
         still = {holder.transaction for holder in _writers(observe, oids)}
         waiting = [holder for holder in first if holder.transaction in still]
+
+
+def left(connection: Connection, job: Job, root: Table, *, is_only: bool, most: int) -> int:
+    """Count the rows that are to do, in one statement: one snapshot of all pages, partitions and keys.
+
+    A pass can be outrun: by a row that moves from before it to behind it.
+
+    Args:
+        connection: Takes ACCESS SHARE while it reads the whole table.
+        job: What is done.
+        root: The table, with all that is below it unless ``is_only``.
+        is_only: Whether partitions and children are left out.
+        most: As far as is counted.
+    """
+    query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} {} AS {} WHERE {} LIMIT {}) AS found").format(
+        sql.SQL("ONLY" if is_only else ""), relation(root), sql.Identifier(job.alias), job.condition, most
+    )
+    row = connection.execute(query).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _writers(connection: Connection, oids: Sequence[int]) -> list[Holder]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import Connection
+
 from homeops_db import faults
 from homeops_db.catalog import tables
 from homeops_db.catalog.tables import Table
@@ -35,9 +37,9 @@ class Asked:
     telling: str = ""
 
 
-def leaves(keeper: Keeper, root: Table, asked: Asked) -> list[Table]:
+def leaves(connection: Connection, root: Table, asked: Asked) -> list[Table]:
     """Read which tables have the rows at this moment: the table, its children, partitions or chunks."""
-    found = tables.tree(keeper.connection, root.oid)
+    found = tables.tree(connection, root.oid)
     return [
         table for table in found if not table.is_partitioned and (table.oid == root.oid or not asked.is_only)
     ]
@@ -63,10 +65,17 @@ class Ground:
 
     def ranges(self) -> list[Range]:
         """Make the ranges of every leaf, or read those of the run before; a new leaf gets its own."""
-        shared, connection = self.shared, self.keeper.connection
+        return self.keeper.ask(self._make)
+
+    def closing_ranges(self) -> list[Range]:
+        """Make the ranges of one more pass over every leaf that there is now."""
+        return self.keeper.ask(self._make_closing)
+
+    def _make(self, connection: Connection) -> list[Range]:
+        shared = self.shared
         ranges.abandon_closing(connection, shared.backfill_id)
-        found = self._look()
-        known = {one.table.oid for one in self._load(found)}
+        found = self._look(connection)
+        known = {one.table.oid for one in self._load(connection, found)}
         # Where nothing tells, rows of a table that came later are as little meant as rows behind a bound.
         is_whole = bool(known) and shared.job.todo is None
         made = [
@@ -77,26 +86,25 @@ class Ground:
         ]
         ranges.store(connection, shared.backfill_id, shared.epoch, made)
         faults.point(f"{shared.job.operation}: ranges stored")
-        return [one for one in self._load(found) if not one.is_closing]
+        return [one for one in self._load(connection, found) if not one.is_closing]
 
-    def closing_ranges(self) -> list[Range]:
-        """Make the ranges of one more pass over every leaf that there is now."""
-        shared, connection = self.shared, self.keeper.connection
+    def _make_closing(self, connection: Connection) -> list[Range]:
+        shared = self.shared
         ranges.abandon_closing(connection, shared.backfill_id)
-        found = self._look()
+        found = self._look(connection)
         made = [
             one
             for planned in shared.plans.values()
             for one in cut.cut_closing(connection, planned, self.asked.workers)
         ]
         ranges.store(connection, shared.backfill_id, shared.epoch, made)
-        return [one for one in self._load(found) if one.is_closing and not one.is_done]
+        return [one for one in self._load(connection, found) if one.is_closing and not one.is_done]
 
     def changed(self) -> list[Table]:
         """Name the tables whose pages are others now."""
         if self.shared.job.fills is not None:
             return [self.shared.job.fills]
-        done = {one.table.oid for one in self._load(self._look()) if one.rows_done}
+        done = {one.table.oid for one in self._loaded() if one.rows_done}
         return [made.table for oid, made in self.shared.plans.items() if oid in done]
 
     def tells(self) -> bool:
@@ -108,7 +116,7 @@ class Ground:
         job = self.shared.job
         if job.todo is not None or job.source is None:
             return job.todo is not None
-        found = self._load(self._look())
+        found = self._loaded()
         return any(one.rows_done for one in found) and not any(one.rows_unchanged for one in found)
 
     def plan(self) -> None:
@@ -117,13 +125,16 @@ class Ground:
         Raises:
             ObjectError: A leaf has no key, and nothing tells.
         """
-        self._look()
+        self.keeper.ask(self._look)
 
-    def _look(self) -> list[Table]:
-        found, shared = leaves(self.keeper, self.root, self.asked), self.shared
+    def _loaded(self) -> list[Range]:
+        return self.keeper.ask(lambda connection: self._load(connection, self._look(connection)))
+
+    def _look(self, connection: Connection) -> list[Table]:
+        found, shared = leaves(connection, self.root, self.asked), self.shared
         for leaf in found:
             if leaf.oid not in shared.plans:
-                made = plan.make(self.keeper.connection, shared.job, leaf, **self._given())
+                made = plan.make(connection, shared.job, leaf, **self._given())
                 if made is not None:
                     shared.plans[leaf.oid] = made
         here = {leaf.oid for leaf in found}
@@ -140,9 +151,9 @@ class Ground:
             "share": self.share,
         }
 
-    def _load(self, found: Sequence[Table]) -> list[Range]:
+    def _load(self, connection: Connection, found: Sequence[Table]) -> list[Range]:
         shared = self.shared
-        loaded = ranges.load(self.keeper.connection, shared.backfill_id, found, shared.job.alias)
+        loaded = ranges.load(connection, shared.backfill_id, found, shared.job.alias)
         for one in loaded:
             parts = sum(other.table.oid == one.table.oid for other in loaded)
             one.rows = shared.plans[one.table.oid].rows / parts

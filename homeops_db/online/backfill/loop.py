@@ -4,10 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
+from psycopg import Connection
 
 from homeops_db.errors import LockTimeoutError, OnlineError
 from homeops_db.history import backfills
@@ -16,12 +18,15 @@ from homeops_db.history.target import WAITS, Show
 from homeops_db.locking import pace as pacing
 from homeops_db.locking.amounts import between, count
 from homeops_db.locking.pace import Pace
+from homeops_db.online.backfill import ending
 from homeops_db.online.backfill.governor import Governor
-from homeops_db.online.backfill.keeper import Keeper
+from homeops_db.online.backfill.keeper import LOCK_TIMEOUT, Keeper
 from homeops_db.online.backfill.meter import Meter
 from homeops_db.online.backfill.plan import described
 from homeops_db.online.backfill.ranges import Range
 from homeops_db.online.backfill.worker import Shared, Worker
+
+T = TypeVar("T")
 
 BEAT: Final = 1.0
 """Seconds between two looks at the server and the operator; also the shortest wait."""
@@ -89,7 +94,8 @@ class Loop:
             raise control.failure
 
     def _look_first(self) -> None:
-        """Look before anybody begins: who is late already isn't made later."""
+        """Look before anybody begins: who is late already isn't made later, and a paused one waits."""
+        self._listen()
         self._hold(0.0)
         for unseen in self.governor.unseen:
             if unseen not in self._told:
@@ -109,6 +115,29 @@ class Loop:
         self.show(self.phase, share, self.note(done))
         if self.shared.control.waits_for is None:
             self.between()
+
+    def aside(self, work: Callable[[Connection], T]) -> T:
+        """Do something long on a connection of its own, and go on listening meanwhile.
+
+        Raises:
+            OnlineError: The operator has cancelled the backfill: so is what was being done.
+        """
+        connection = self.shared.sessions.open(lock_timeout=LOCK_TIMEOUT)
+        with connection, ThreadPoolExecutor(1, "backfill-aside") as executor:
+            future = executor.submit(work, connection)
+            try:
+                while not wait([future], timeout=_GLANCE).done:
+                    self._breathe()
+                    ending.refuse_cancelled(self.shared)
+            except BaseException:
+                connection.cancel()
+                raise
+            return future.result()
+
+    def _breathe(self) -> None:
+        if time.monotonic() - self._last_beat >= BEAT:
+            self._last_beat = time.monotonic()
+            self._listen()
 
     def enter(self, phase: str) -> None:
         """Begin something else."""

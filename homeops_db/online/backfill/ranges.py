@@ -23,9 +23,10 @@ _ROWS: LiteralString = """
 select id, relation, axis, low, high, position, is_closing, is_done, rows_done, rows_unchanged, batches
 from migrations.backfill_ranges where backfill_id = %(backfill)s order by id
 """
-_POSITION: LiteralString = (
-    "select position, is_done from migrations.backfill_ranges where id = %s and epoch = %s"
-)
+_POSITION: LiteralString = """
+select position, is_done, rows_done, rows_unchanged, batches
+from migrations.backfill_ranges where id = %s and epoch = %s
+"""
 _ABANDON: LiteralString = """
 update migrations.backfill_ranges set is_done = true
 where backfill_id = %s and is_closing and not is_done
@@ -99,12 +100,12 @@ def load(connection: Connection, backfill: int, leaves: Sequence[Table], alias: 
 
 
 def reload(connection: Connection, range_: Range, epoch: int) -> bool:
-    """Read again how far a range is, after a connection broke; False when it is another run's now."""
+    """Read again how far a range is, when nobody knows; False when it is another run's now."""
     found = connection.execute(_POSITION, (range_.id, epoch)).fetchone()
     if found is None:
         return False
-    range_.position = _position(found[0], range_.low)
-    range_.is_done = found[1]
+    stored, range_.is_done, range_.rows_done, range_.rows_unchanged, range_.batches = found
+    range_.position = _position(stored, range_.low)
     return True
 
 

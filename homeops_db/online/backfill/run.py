@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg.errors import LockNotAvailable
+from psycopg import Connection
+from psycopg.errors import DataError, LockNotAvailable, RaiseException
 
 from homeops_db import faults
 from homeops_db.catalog.tables import Table
@@ -62,7 +63,8 @@ class Run:
             followed = claim.take(keeper, print_, self._follow)
             known = followed or backfills.of_fingerprint(keeper.connection, print_)
             if known is not None and is_void(self.job, known):
-                backfills.end(keeper.connection, known.id, known.epoch, backfills.REPLACED)
+                if known.state != backfills.DONE:
+                    backfills.end(keeper.connection, known.id, known.epoch, backfills.REPLACED)
                 known = None
             if known is not None and known.state == backfills.DONE and (followed or self._was_done(known)):
                 return self._result(known)
@@ -83,11 +85,14 @@ class Run:
             self.job.proof()
             if self.asked.vacuum and shared.control.rows:
                 loop.enter("vacuum")
-                vacuum.of(keeper.connection, covered.changed())
+                changed = covered.changed()
+                loop.aside(lambda connection: vacuum.of(connection, changed))
             loop.beat()  # the plan as it came to be
-            backfills.end(keeper.connection, shared.backfill_id, shared.epoch, backfills.DONE)
+            keeper.ask(
+                lambda connection: backfills.end(connection, shared.backfill_id, shared.epoch, backfills.DONE)
+            )
         faults.point(f"{self.job.operation}: ended")
-        ended = backfills.one(keeper.connection, shared.backfill_id)
+        ended = keeper.ask(lambda connection: backfills.one(connection, shared.backfill_id))
         assert ended is not None
         self.work.changed |= shared.control.rows > 0
         return self._result(ended, batches=shared.control.batches, waits=loop.waits)
@@ -98,7 +103,7 @@ class Run:
         """Look at what is to come, and say it; refuse what can't end well."""
         patience = Patience(self.work.policy)
         while True:
-            leaves = ground.leaves(keeper, self.root, self.asked)
+            leaves = ground.leaves(keeper.connection, self.root, self.asked)
             try:
                 forecast = before.forecast(keeper.connection, self.job, self.root, leaves)
                 break
@@ -148,32 +153,59 @@ class Run:
         ending.refuse_cancelled(covered.shared)
 
     def _close(self, covered: Ground, loop: Loop) -> None:
-        """Prove that nothing is left: pass after pass, until one finds nothing to do."""
+        """Prove that nothing is left; where something is, go over the table once more, and prove it again."""
         self._wait_for_writers(covered, loop)
-        loop.enter("closing")
+        expected = 0
         for _ in range(closing.PASSES):
+            self._arriving = self._left(covered, loop, expected)
+            if not self._arriving:
+                return
+            loop.enter("closing")
             made = covered.closing_ranges()
             loop.run(made, self.asked.workers)
             ending.refuse_cancelled(covered.shared)
             faults.point(f"{self.job.operation}: closing pass done")
-            self._arriving = sum(one.rows_done - one.rows_unchanged for one in made)
-            if not self._arriving:
-                return
-        logging.getLogger(__name__).warning(
-            "%s: each of %d closing passes found rows to do, the last one %d: somebody goes on writing such "
-            "rows, so a trigger, a default or a newer application is missing",
-            self.job.subject,
-            closing.PASSES,
-            self._arriving,
-        )
+            expected = sum(one.rows_unchanged for one in made)
+        self._arriving = self._left(covered, loop, expected)
+        if self._arriving:
+            logging.getLogger(__name__).warning(
+                "%s: after %d closing passes there are rows to do again: somebody goes on writing such "
+                "rows, so a trigger, a default or a newer application is missing",
+                self.job.subject,
+                closing.PASSES,
+            )
+
+    def _left(self, covered: Ground, loop: Loop, expected: int) -> int:
+        """Count what is left beside ``expected`` rows, which never tell, and those that were passed over."""
+        loop.enter("proving")
+        number = covered.shared.backfill_id
+        skipped = covered.keeper.ask(lambda connection: backfills.skipped(connection, number))
+        known = expected + skipped
+
+        def count(connection: Connection) -> int:
+            return closing.left(
+                connection, self.job, self.root, is_only=self.asked.is_only, most=known + closing.COUNTED
+            )
+
+        try:
+            return max(0, loop.aside(count) - known)
+        except (DataError, RaiseException) as error:
+            if not skipped:
+                return 1  # the next pass finds the row
+            logging.getLogger(__name__).warning(
+                "%s: a row that was passed over keeps the proof from being given: %s",
+                self.job.subject,
+                error.diag.message_primary,
+            )
+            return 0
 
     def _wait_for_writers(self, covered: Ground, loop: Loop) -> None:
         loop.enter("waiting for writers")
-        closing.wait_for_writers(
-            covered.keeper.connection,
-            [made.table for made in covered.shared.plans.values()],
-            give_up_after=self.work.policy.give_up_after,
-            tell=loop.wait_for,
+        leaves = [made.table for made in covered.shared.plans.values()]
+        covered.keeper.ask(
+            lambda connection: closing.wait_for_writers(
+                connection, leaves, give_up_after=self.work.policy.give_up_after, tell=loop.wait_for
+            )
         )
 
     def _loop(self, keeper: Keeper, shared: Shared, estimated: int) -> Loop:
@@ -191,7 +223,7 @@ class Run:
             governor,
             self._tell,
             lock.assert_held if lock is not None else lambda: None,
-            lambda: growth.check(keeper.connection, shared),
+            lambda: keeper.ask(lambda connection: growth.check(connection, shared)),
             estimated,
         )
 

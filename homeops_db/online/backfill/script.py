@@ -215,7 +215,7 @@ def _procedures() -> str:
     }
     text = "".join(
         Path(__file__).with_name(file).read_text(encoding="utf-8")
-        for file in ("script_batch.sql", "script_run.sql")
+        for file in ("script_batch.sql", "script_walk.sql", "script_run.sql")
     )
     for name, query in asked.items():
         text = text.replace(f"{{{name}}}", query.strip())

@@ -83,21 +83,32 @@ $homeops$;
 -- where an error can be caught, and not by COMMIT. No row at all means that another run has the span.
 CREATE OR REPLACE FUNCTION pg_temp.homeops_batch(
     job jsonb, leaf regclass, span jsonb, size integer, OUT reached jsonb, OUT moved jsonb, OUT condition text,
-    OUT row_count bigint, OUT unchanged bigint, OUT told text, OUT state text, OUT message text
+    OUT is_striped boolean, OUT row_count bigint, OUT unchanged bigint, OUT told text, OUT state text,
+    OUT message text
 ) LANGUAGE plpgsql AS $homeops$
 DECLARE
     axis CONSTANT jsonb := span -> 'axis';
     alias CONSTANT text := job ->> 'alias';
-    place CONSTANT jsonb := span -> 'position';
-    is_open CONSTANT boolean := place ->> 'is_open';
-    stripe CONSTANT integer := place ->> 'stripe';
-    stripes CONSTANT integer := place ->> 'stripes';
+    place jsonb := span -> 'position';
     low CONSTANT jsonb := coalesce(nullif(place -> 'after', 'null'), nullif(place -> 'low', 'null'));
-    high jsonb := coalesce(span -> 'until', CASE WHEN is_open THEN place -> 'high' ELSE span -> 'high' END);
+    high jsonb;
+    is_open boolean := place ->> 'is_open';
+    stripe integer := place ->> 'stripe';
+    stripes integer := place ->> 'stripes';
 BEGIN
+    IF NOT is_open AND (span ->> 'stripes')::integer > 1 AND NOT span ? 'until' THEN
+        is_open := true;
+        stripe := 0;
+        stripes := span ->> 'stripes';
+        high := pg_temp.homeops_end(leaf, axis, alias, low, span -> 'high', 'true', size * stripes);
+        place := place || jsonb_build_object('is_open', true, 'stripe', 0, 'stripes', stripes, 'high', high);
+    END IF;
+    is_striped := stripes > 1;
+    high := coalesce(span -> 'until', CASE WHEN is_open THEN place -> 'high' ELSE span -> 'high' END);
     condition := CASE WHEN stripes = 1 THEN 'true'
                       ELSE format('(%s) & %s = %s', axis ->> 'stripe', stripes - 1, stripe) END;
-    reached := pg_temp.homeops_end(leaf, axis, alias, low, high, condition, size);
+    reached := pg_temp.homeops_end(leaf, axis, alias, low, high, condition,
+                                   CASE WHEN axis ? 'rows_per_page' THEN size * stripes ELSE size END);
     condition := pg_temp.homeops_between(axis, alias, low, reached) || ' AND ' || condition;
     moved := CASE WHEN NOT is_open THEN place || jsonb_build_object('low', reached)
                   WHEN reached <> place -> 'high' THEN place || jsonb_build_object('after', reached)

@@ -133,8 +133,9 @@ class Worker:
         faults.point(f"{job.operation}: batch: before")
         outcome = batch.run(self._db, job, range_, self.shared.epoch, upto)
         faults.point(f"{job.operation}: batch: done")
-        if outcome is None:
-            raise _taken_over()
+        if outcome is None:  # a batch that outlived its connection has come before, or another run
+            self._reload(range_)
+            return
         control.count(outcome.rows)
         self._learn(range_, outcome, window_ended=not range_.position.is_open)
         self._calm()
@@ -218,10 +219,13 @@ class Worker:
         self.shared.control.pause(self._pause())
         try:
             self._connect()
-            if not ranges.reload(self._db, range_, self.shared.epoch):
-                raise _taken_over()
+            self._reload(range_)
         except psycopg.OperationalError:
             return  # the next try finds it closed, and comes here again
+
+    def _reload(self, range_: Range) -> None:
+        if not ranges.reload(self._db, range_, self.shared.epoch):
+            raise _taken_over()
 
     def _be_patient(self, error: psycopg.Error) -> None:
         self._tries += 1
