@@ -59,7 +59,7 @@ def test_the_issues_example(run: Run, db: Connection) -> None:
         db.execute("drop schema financial cascade")
     assert (done.operation, done.subject, done.changed) == ("backfill", "financial.transactions", True)
     assert (done.rows, done.errors, done.arriving) == (2700, 0, 0)
-    assert done.batches > 8
+    assert done.batches >= 8
     assert done.seconds > 0
     (plan,) = done.plan
     assert plan.startswith(

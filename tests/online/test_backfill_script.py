@@ -282,6 +282,23 @@ def test_what_a_revision_has_done_is_not_done_again_before_it_ends(ready: Connec
     assert value(ready, "select sum(n) from t") == 6000
 
 
+@pytest.mark.parametrize("any_url", ["stock 15"], indirect=True)
+def test_new_versions_of_rows_fit_on_the_pages_of_the_old_ones(ready: Connection, any_url: URL) -> None:
+    """On a server of its own: an old transaction in any database of a server spoils it."""
+    for name, expression in (("told", "id"), ("by_key", "n + 1")):
+        ready.execute(
+            f"create table {name} (id int primary key, n int default 0, pad text default repeat('x', 90))"
+        )
+        ready.execute(f"insert into {name} select generate_series(1, 12000)")
+        ready.execute(f"vacuum analyze {name}")
+        size = value(ready, f"select pg_relation_size('{name}')")
+        psql(any_url, backfill(name, {"n": expression}))
+        assert value(ready, f"select sum(n) from {name}") == (72006000 if name == "told" else 12000)
+        assert value(ready, f"select pg_relation_size('{name}')") < 1.4 * size
+        hot = f"select n_tup_hot_upd > 0.5 * n_tup_upd from pg_stat_user_tables where relname = '{name}'"
+        until(lambda hot=hot: value(ready, hot))
+
+
 @pytest.mark.parametrize("expression", ["m + 1", "n + 1"])
 @MOSTLY_HERE
 def test_a_row_that_moves_behind_is_not_missed(expression: str, ready: Connection, any_url: URL) -> None:

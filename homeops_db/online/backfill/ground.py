@@ -67,6 +67,10 @@ class Ground:
         """Make the ranges of every leaf, or read those of the run before; a new leaf gets its own."""
         return self.keeper.ask(self._make)
 
+    def left(self) -> list[Range]:
+        """Read which ranges aren't done after all: a crash of the server takes the last batches back."""
+        return [one for one in self._loaded() if not one.is_closing and not one.is_done]
+
     def closing_ranges(self) -> list[Range]:
         """Make the ranges of one more pass over every leaf that there is now."""
         return self.keeper.ask(self._make_closing)

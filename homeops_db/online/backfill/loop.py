@@ -92,6 +92,7 @@ class Loop:
                 thread.join()
         if control.failure is not None:
             raise control.failure
+        self._listen()  # its commit waits for the disk: no crash takes back what was done until now
 
     def _look_first(self) -> None:
         """Look before anybody begins: who is late already isn't made later, and a paused one waits."""

@@ -27,6 +27,7 @@ _CORRELATED: Final = 0.9
 _SPARSE: Final = 0.2
 _SAMPLE: Final = 32  # pages
 _CACHED: Final = 8
+_LISTED: Final = 20
 _NAMED: Final = 3
 
 
@@ -163,7 +164,9 @@ def _rows_per_block(connection: Connection, table: Table, found: Heap) -> float:
 
 
 def described(plans: Sequence[Plan]) -> str:
-    """Say how each table is gone through, a line for all that are alike."""
+    """Say how each table is gone through, a line each; of very many, a line for all that are alike."""
+    if len(plans) <= _LISTED:
+        return "\n".join(f"{one.table}: {one}" for one in plans)
     names: dict[str, list[str]] = {}
     for one in plans:
         names.setdefault(str(one), []).append(str(one.table))

@@ -149,8 +149,11 @@ class Run:
             # A lower key may be committed later than a higher one: then the last one isn't yet to be seen.
             self._wait_for_writers(covered, loop)
         loop.enter("filling")
-        loop.run(covered.ranges(), self.asked.workers)
-        ending.refuse_cancelled(covered.shared)
+        made = covered.ranges()
+        while made:
+            loop.run(made, self.asked.workers)
+            ending.refuse_cancelled(covered.shared)
+            made = covered.left()
 
     def _close(self, covered: Ground, loop: Loop) -> None:
         """Prove that nothing is left; where something is, go over the table once more, and prove it again."""

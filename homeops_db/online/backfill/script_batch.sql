@@ -19,6 +19,15 @@ LANGUAGE sql AS $homeops$
     FROM format('ROW(%s)', pg_temp.homeops_columns(axis, alias, '')) mine
 $homeops$;
 
+-- A number for each row, the same every time. Neighbours in a whole number are neighbours on a page: so it cuts
+-- a page evenly.
+CREATE OR REPLACE FUNCTION pg_temp.homeops_stripe(alias text, columns text[], types text[]) RETURNS text
+LANGUAGE sql AS $homeops$
+    SELECT CASE WHEN types[n] IN ('smallint', 'integer', 'bigint') THEN format('%I.%I', alias, columns[n])
+                ELSE format('pg_catalog.hashtext(%I.%I::text)', alias, columns[n]) END
+    FROM cardinality(columns) n
+$homeops$;
+
 -- The place of the n-th row under a condition; NULL where there are fewer.
 CREATE OR REPLACE FUNCTION pg_temp.homeops_nth(
     leaf regclass, axis jsonb, alias text, condition text, direction text, n integer

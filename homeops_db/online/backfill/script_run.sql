@@ -91,7 +91,8 @@ BEGIN
         WHERE r.backfill_id = claimed AND NOT r.is_done ORDER BY r.id
     LOOP
         CALL pg_temp.homeops_walk(
-            job, span.leaf, to_jsonb(span) || jsonb_build_object('epoch', claimed_epoch, 'looks', true),
+            job, span.leaf, to_jsonb(span) || jsonb_build_object(
+                'epoch', claimed_epoch, 'looks', true, 'stripes', coalesce(span.axis -> 'stripes', '1')),
             rows_done, rows_unchanged);
         total := total + rows_done;
     END LOOP;
@@ -200,8 +201,10 @@ BEGIN
             'still', '((' || coalesce(todo, job ->> 'where', 'false') || ') IS TRUE)');
     END IF;
     FOREACH leaf IN ARRAY CASE WHEN job ->> 'todo' IS NULL THEN leaves ELSE '{}' END LOOP
-        SELECT jsonb_build_object('oid', leaf::oid::bigint, 'columns', k.columns, 'types', k.types, 'identity', k.columns, 'stripe',
-                                  format('pg_catalog.hashtext(%I.%I::text)', job ->> 'alias', k.columns[1]))
+        SELECT jsonb_build_object(
+                   'oid', leaf::oid::bigint, 'columns', k.columns, 'types', k.types, 'identity', k.columns,
+                   'stripe', pg_temp.homeops_stripe(job ->> 'alias', k.columns, k.types), 'stripes', CASE
+                       WHEN job ? 'expressions' AND abs(k.correlation) >= 0.9 AND ({pages}) >= 64 THEN 8 ELSE 1 END)
         INTO axis
         FROM ({keys}) k
         WHERE NOT k.columns && array(SELECT jsonb_array_elements_text(job -> 'columns'))

@@ -158,22 +158,14 @@ LANGUAGE plpgsql AS $homeops$
 DECLARE
     span jsonb := jsonb_build_object('axis', jsonb_build_object(
         'columns', '["ctid"]'::jsonb, 'types', '["tid"]'::jsonb, 'rows_per_page', ({rows_per_page}),
-        'identity', '["ctid"]'::jsonb, 'stripe', format('pg_catalog.hashtid(%I.ctid)', job ->> 'alias')));
-    named record;
+        'identity', coalesce((SELECT to_jsonb(k.columns) FROM ({keys}) k LIMIT 1), '["ctid"]'),
+        'stripe', coalesce((SELECT pg_temp.homeops_stripe(job ->> 'alias', k.columns, k.types) FROM ({keys}) k LIMIT 1),
+                           format('pg_catalog.hashtid(%I.ctid)', job ->> 'alias'))));
     rows_done bigint;
     rows_unchanged bigint;
     is_left boolean;
     idle integer := 0;
 BEGIN
-    SELECT * INTO named FROM ({keys}) k LIMIT 1;
-    IF FOUND THEN
-        span := jsonb_set(span, '{axis,identity}', to_jsonb(named.columns));
-    END IF;
-    -- Neighbours in a whole number are neighbours on a page, too: it cuts a page evenly.
-    IF named.types[cardinality(named.types)] IN ('smallint', 'integer', 'bigint') THEN
-        span := jsonb_set(span, '{axis,stripe}', to_jsonb(
-            format('%I.%I', job ->> 'alias', named.columns[cardinality(named.columns)])));
-    END IF;
     FOR pass IN 1 .. 10 LOOP
         IF NOT {is_there} THEN
             RETURN;

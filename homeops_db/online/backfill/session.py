@@ -30,6 +30,9 @@ _SET: LiteralString = """
 select set_config(name, value, false)
 from unnest(%s::text[], %s::text[]) with ordinality given (name, value, place) order by place
 """
+_WAIT: LiteralString = """
+select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'
+"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Sessions:
         settings = {**self.settings, **ours}
         names, values = list(settings), list(settings.values())
         connection.execute(_SET, (names, values))
+        if waits_for_disk:
+            connection.execute(_WAIT)
         return connection
 
 
