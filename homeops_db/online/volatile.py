@@ -16,9 +16,8 @@ from homeops_db.catalog.tables import Table
 from homeops_db.locking.wanted import wanted
 from homeops_db.locking.watch import Cost
 from homeops_db.online import not_null, probe, rendered, script_guard
-from homeops_db.online.backfill import before, operation
-from homeops_db.online.backfill.ground import Asked
-from homeops_db.online.backfill.job import Condition, Job, relation
+from homeops_db.online.backfill import operation
+from homeops_db.online.backfill.asked import Asked
 from homeops_db.online.subject import Named
 from homeops_db.online.work import Done, Script, Work
 
@@ -70,12 +69,15 @@ def refuse_unfillable(work: Work, table: Table) -> None:
         ObjectError: A leaf isn't a table of this server, or our role may not update it.
         UnsafeError: Rows would be hidden, or updates would be turned away.
     """
+    from homeops_db.online.backfill import before  # noqa: PLC0415 - the engine is loaded when it is needed
+    from homeops_db.online.backfill.job import Job, relation  # noqa: PLC0415
+
     found = columns.names(work.connection, table.oid)
     if not found:
         return
     leaves = [part for part in tables.tree(work.connection, table.oid) if not part.is_partitioned]
 
-    def update(leaf: Table, condition: Condition) -> sql.Composable:
+    def update(leaf: Table, condition: sql.Composable) -> sql.Composable:
         # Every column can be set to DEFAULT, generated or not; the new one isn't there yet.
         query = sql.SQL("UPDATE ONLY {} AS {} SET {} = DEFAULT WHERE {}")
         named = (sql.Identifier(name) for name in (table.name, found[0]))

@@ -80,8 +80,12 @@ class Running:
     @property
     def points(self) -> list[str]:
         """The points that it has passed until now."""
-        points = self.folder / "points"
-        return points.read_text().splitlines() if points.exists() else []
+        return self._read("points").splitlines()
+
+    @property
+    def said(self) -> str:
+        """What it has said until now: outside of a history nothing, unless something is wrong."""
+        return self._read("said")
 
     def signal(self, number: signal.Signals) -> None:
         """Kill it, freeze it, or let it go on."""
@@ -90,7 +94,11 @@ class Running:
     def wait(self) -> Ended:
         """Wait until it has ended."""
         code = self._wait(self.pid)
-        return Ended(code, self.points, (self.folder / "said").read_text())
+        return Ended(code, self.points, self.said)
+
+    def _read(self, name: str) -> str:
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
 
 
 class Runs:

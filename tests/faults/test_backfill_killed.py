@@ -75,7 +75,7 @@ def until_it_is_done(bench: Bench, case: str, times: int, break_off: Callable[[R
             with bench.runs.started(order) as running:
                 if is_broken := broken < times:
                     moment = random.randint(1, 300)
-                    until(lambda: len(running.points) >= moment or has_ended(running.points))  # noqa: B023
+                    until(lambda: len(running.points) >= moment or has_ended(running.points) or running.said)  # noqa: B023
                     break_off(running)
                     broken += 1
                 ended = running.wait()

@@ -389,3 +389,31 @@ def test_chunks_that_come_and_go_meanwhile(empty_url: URL, hypertable: Connectio
         done = online.backfill("m", {"n": "-g"})
     assert done.arriving == 0
     assert rows(hypertable, "select count(*) filter (where n = -g) = count(*), max(g) from m") == [(True, 144)]
+
+
+# Rows that go -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rows_are_deleted_in_batches(run: Run, db: Connection, workers: int) -> None:
+    fill(db, "id int primary key", "g", count=1500)
+    db.execute("create table owners (id int primary key); insert into owners select g * 3 from generate_series(0, 500) g")
+
+    def come() -> None:
+        db.execute("insert into t select g, g, g from generate_series(2001, 2010) g")
+
+    where = "NOT EXISTS (SELECT FROM owners o WHERE o.id = t.g) OR t.g = 9"
+    with online.pace(**SMALL_BATCHES), at(": batch: done", come, number=2):
+        done = run(online.batched_delete, "t", where, workers=workers)
+    assert (done.rows, done.arriving, done.changed) == (1001 + 10, 0, True)
+    assert done.batches >= 1011 // 50
+    assert scalar(db, "select count(*) from t where g % 3 = 0 and g <> 9") == scalar(db, "select count(*) from t") == 499
+    assert "plain ctid, because a row that is removed is done; nothing is updated in place" in done.plan[0]
+    again = run(online.batched_delete, "t", where)
+    assert (again.rows, again.changed) == (0, False)
+
+
+def test_rows_of_every_partition_are_deleted(run: Run, db: Connection) -> None:
+    db.execute(PARTITIONED)
+    assert run(online.batched_delete, "events", "g BETWEEN 50 AND 350").rows == 301
+    assert rows(db, "select count(*), min(g), max(g) from events where g between 49 and 351") == [(2, 49, 351)]

@@ -2,11 +2,8 @@
 
 from homeops_db.errors import UnsafeError
 from homeops_db.online import subject
-from homeops_db.online.backfill import job
-from homeops_db.online.backfill.ground import Asked
-from homeops_db.online.backfill.operation import refuse_odd
+from homeops_db.online.backfill.asked import Asked, refuse_odd
 from homeops_db.online.backfill.result import Backfilled
-from homeops_db.online.backfill.run import Run
 from homeops_db.online.shown import shown
 from homeops_db.online.work import at_work, is_offline
 from homeops_db.online.work import script as writing
@@ -27,8 +24,8 @@ def batched_delete(
         online.batched_delete("transactions", schema="financial",
                               where="NOT EXISTS (SELECT FROM financial.accounts a WHERE a.id = account_id)")
 
-    The table is gone through page by page, and closing passes prove that no such row is left: rows that
-    come to meet the condition meanwhile go too. Each batch looks at the condition anew. So one that reads
+    The table is gone through page by page, and at the end one read of all of it proves that no such row is
+    left: rows that come to meet the condition meanwhile go too. Each batch looks at the condition anew. So one that reads
     the table itself sees what batches before have removed: "of each email all rows but the first" is
     safe, "rows whose email is there twice" leaves one of each.
 
@@ -64,6 +61,10 @@ def batched_delete(
     transactions that have written to the table and not yet ended are waited for, by looking. A re-run goes on
     with what it finds. Method: that of `online.backfill`, without stripes: nothing is updated in place.
     """
+    # The engine is loaded when it is needed: every command that reads the revisions imports this module.
+    from homeops_db.online.backfill import job  # noqa: PLC0415
+    from homeops_db.online.backfill.run import Run  # noqa: PLC0415
+
     refuse_odd(workers, None)
     what = f"{schema}.{table_name}" if schema else table_name
     _refuse_all(what, where)

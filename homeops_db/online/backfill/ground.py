@@ -10,31 +10,10 @@ from homeops_db import faults
 from homeops_db.catalog import tables
 from homeops_db.catalog.tables import Table
 from homeops_db.online.backfill import cut, plan, ranges
+from homeops_db.online.backfill.asked import Asked
 from homeops_db.online.backfill.keeper import Keeper
-from homeops_db.online.backfill.plan import By
 from homeops_db.online.backfill.ranges import Range
 from homeops_db.online.backfill.worker import Shared
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How the author wants it done.
-
-    Attributes:
-        workers: How many connections work at once.
-        by: "ctid" or "key"; chosen when None.
-        stripes: A power of two; chosen when None.
-        vacuum: Whether to VACUUM (ANALYZE) at the end.
-        is_only: Whether partitions and children are left out.
-        telling: What tells rows that are done, in words.
-    """
-
-    workers: int = 1
-    by: By | None = None
-    stripes: int | None = None
-    vacuum: bool = True
-    is_only: bool = False
-    telling: str = ""
 
 
 def leaves(connection: Connection, root: Table, asked: Asked) -> list[Table]:

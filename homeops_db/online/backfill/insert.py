@@ -11,11 +11,8 @@ from homeops_db.catalog import tables
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.online import subject
-from homeops_db.online.backfill.copying import Copying
-from homeops_db.online.backfill.ground import Asked
-from homeops_db.online.backfill.operation import refuse_odd
+from homeops_db.online.backfill.asked import Asked, refuse_odd
 from homeops_db.online.backfill.result import Backfilled
-from homeops_db.online.backfill.run import Run
 from homeops_db.online.shown import shown
 from homeops_db.online.work import at_work, is_offline
 from homeops_db.online.work import script as writing
@@ -96,8 +93,10 @@ def batched_insert(
     refuse_odd(workers, None)
     _refuse_options(columns, on_conflict)
     what = f"{schema}.{table_name}" if schema else table_name
-    # PostgreSQL's parser is loaded when it is needed: every command imports this module.
+    # The engine is loaded when it is needed: every command that reads the revisions imports this module.
     from homeops_db.online.backfill import source  # noqa: PLC0415
+    from homeops_db.online.backfill.copying import Copying  # noqa: PLC0415
+    from homeops_db.online.backfill.run import Run  # noqa: PLC0415
 
     read = source.read(select)
     names = columns if columns is not None else read.columns

@@ -2,23 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
 
 from homeops_db.catalog import columns
 from homeops_db.catalog.tables import Table
-from homeops_db.errors import ObjectError
 from homeops_db.online import subject
-from homeops_db.online.backfill import job
-from homeops_db.online.backfill.ground import Asked
-from homeops_db.online.backfill.plan import By
+from homeops_db.online.backfill.asked import Asked, By, refuse_odd
 from homeops_db.online.backfill.result import Backfilled
-from homeops_db.online.backfill.run import Run
 from homeops_db.online.shown import shown
 from homeops_db.online.work import Work, at_work, is_offline
 from homeops_db.online.work import script as writing
-
-MOST_WORKERS: Final = 64
-STRIPES: Final = (1, 2, 4, 8, 16, 32, 64)
 
 
 def backfill(
@@ -43,7 +35,7 @@ def backfill(
     move rows; a row that somebody has filled meanwhile keeps its value. What tells rows that are done
     from the others is found out by asking the server: expressions that are immutable and don't read what
     they set, or ``IS NULL`` of a filled column in ``where``. Then the table is gone through page by page,
-    and closing passes prove that nothing is left. Where nothing tells (``n + 1``), it is gone through by a
+    and at the end one read of all of it proves that nothing is left; else there is another pass. Where nothing tells (``n + 1``), it is gone through by a
     unique key, and each row is done once; a row whose key is changed meanwhile may then be missed or done
     again.
 
@@ -77,7 +69,7 @@ def backfill(
         OnlineError: It was cancelled, or the server refused something else. What was done stays.
 
     Locks: the rows of a batch (FOR NO KEY UPDATE) and ROW EXCLUSIVE on the table, for about 20 ms at a time;
-    SHARE UPDATE EXCLUSIVE during VACUUM. A batch that meets a locked row gives up after ``lock_timeout``,
+    SHARE UPDATE EXCLUSIVE during VACUUM, ACCESS SHARE and one snapshot while it is proved that nothing is left. A batch that meets a locked row gives up after ``lock_timeout``,
     and takes fewer rows. At the end, transactions that have written to the table and not yet ended are
     waited for, by looking.
 
@@ -102,8 +94,9 @@ def backfill(
 
 def fill(work: Work, table: Table, values: Mapping[str, str], where: str | None, asked: Asked) -> Backfilled:
     """Fill columns as a part of an operation that is at work; see `backfill`."""
-    # PostgreSQL's parser is loaded when it is needed: every command imports this module.
-    from homeops_db.online.backfill import telling  # noqa: PLC0415
+    # The engine is loaded when it is needed: every command that reads the revisions imports this module.
+    from homeops_db.online.backfill import job, telling  # noqa: PLC0415
+    from homeops_db.online.backfill.run import Run  # noqa: PLC0415
 
     told = telling.tell(work, table, values, where)
     filled = job.Job(
@@ -125,18 +118,3 @@ def fill(work: Work, table: Table, values: Mapping[str, str], where: str | None,
 def _numbers(work: Work, table: Table, names: Iterable[str]) -> dict[str, int]:
     found = {name: columns.column(work.connection, table.oid, name) for name in names}
     return {f"column {name}": column.number for name, column in found.items() if column is not None}
-
-
-def refuse_odd(workers: int, stripes: int | None) -> None:
-    """Refuse numbers that mean nothing.
-
-    Raises:
-        ObjectError: No worker, or stripes that aren't a power of two.
-    """
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
-        raise ObjectError(
-            f"workers is {workers!r}: it must be a whole number, 1 to {MOST_WORKERS}. Nothing was changed."
-        )
-    if stripes is not None and stripes not in STRIPES:
-        known = ", ".join(map(str, STRIPES))
-        raise ObjectError(f"stripes is {stripes!r}: it must be one of {known}. Nothing was changed.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from psycopg import Connection, sql
 
@@ -11,11 +11,10 @@ from homeops_db.catalog.heap import Heap, Key
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.online.backfill import axis as axes
+from homeops_db.online.backfill.asked import By
 from homeops_db.online.backfill.axis import Axis
 from homeops_db.online.backfill.job import Job, relation
 from homeops_db.online.backfill.size import Stripes
-
-By = Literal["ctid", "key"]
 
 STRIPES: Final = 8
 STRIPES_OF_SEVERAL: Final = 16

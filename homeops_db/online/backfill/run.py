@@ -19,10 +19,11 @@ from homeops_db.locking import pace as pacing
 from homeops_db.locking.look import Patience
 from homeops_db.locking.wanted import Wanted
 from homeops_db.online.backfill import before, claim, closing, ending, ground, session, vacuum
+from homeops_db.online.backfill.asked import Asked
 from homeops_db.online.backfill.before import Forecast
 from homeops_db.online.backfill.control import Control
 from homeops_db.online.backfill.governor import Governor
-from homeops_db.online.backfill.ground import Asked, Ground
+from homeops_db.online.backfill.ground import Ground
 from homeops_db.online.backfill.job import Job, is_void
 from homeops_db.online.backfill.keeper import Keeper
 from homeops_db.online.backfill.loop import Loop

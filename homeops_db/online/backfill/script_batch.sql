@@ -116,8 +116,9 @@ BEGIN
     high := coalesce(span -> 'until', CASE WHEN is_open THEN place -> 'high' ELSE span -> 'high' END);
     condition := CASE WHEN stripes = 1 THEN 'true'
                       ELSE format('(%s) & %s = %s', axis ->> 'stripe', stripes - 1, stripe) END;
-    reached := pg_temp.homeops_end(leaf, axis, alias, low, high, condition,
-                                   CASE WHEN axis ? 'rows_per_page' THEN size * stripes ELSE size END);
+    reached := CASE WHEN is_striped AND span ->> 'whole' = 'true' THEN high
+                    ELSE pg_temp.homeops_end(leaf, axis, alias, low, high, condition, CASE
+                        WHEN axis ? 'rows_per_page' THEN size * stripes ELSE size END) END;
     condition := pg_temp.homeops_between(axis, alias, low, reached) || ' AND ' || condition;
     moved := CASE WHEN NOT is_open THEN place || jsonb_build_object('low', reached)
                   WHEN reached <> place -> 'high' THEN place || jsonb_build_object('after', reached)

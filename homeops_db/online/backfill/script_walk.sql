@@ -61,92 +61,113 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message;
 END $homeops$;
 
--- Go through one span. Batches grow or shrink until one takes as long as it shall. One that meets a lock is
--- tried again after a pause, and smaller; one that fails is halved down to the row to blame, and nothing
--- grows again before its end ("until"). Stripes are left out for a while where they don't keep new versions of
--- rows on the pages of the old ones (an index covers what is set, or somebody holds an old snapshot), and where
--- few rows of a page are to do.
+-- After a batch that did nothing: one that met a lock is tried again after a pause, and smaller; one that failed
+-- is halved down to the row to blame, and nothing grows again before its end ("until").
+CREATE OR REPLACE PROCEDURE pg_temp.homeops_fall_short(
+    job jsonb, leaf regclass, batch jsonb, busy_since timestamptz, INOUT span jsonb, INOUT size integer
+) LANGUAGE plpgsql AS $homeops$
+DECLARE
+    state CONSTANT text := batch ->> 'state';
+    busy CONSTANT float := extract(epoch FROM clock_timestamp() - busy_since);
+BEGIN
+    IF state IN ('55P03', '40P01', '40001') AND busy * 1000 < (job ->> 'give_up_after')::float THEN
+        size := greatest(1, size / 2);
+        PERFORM pg_sleep(least(1, greatest(0.05, busy)));
+    ELSIF left(state, 2) NOT IN ('22', '23', 'P0', '44', '38', '39', '27', '09') THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = format(
+            '%s: %s (SQLSTATE %s). What was done before stays, and the script goes on from there when it is run again.',
+            leaf, batch ->> 'message', state);
+    ELSIF size > 1 THEN
+        size := size / 2;
+        span := span || jsonb_build_object('until', batch -> 'reached');
+    ELSE
+        CALL pg_temp.homeops_refuse_row(job, leaf, span, batch ->> 'condition', state, batch ->> 'message');
+    END IF;
+END $homeops$;
+
+-- After a batch that was done: how large the next window is, so that batches take as long as they shall, and
+-- whether it is done in stripes. It is not for a while where stripes don't keep new versions of rows on the pages
+-- of the old ones (an index covers what is set, or somebody holds an old snapshot), nor where few rows are to do.
+CREATE OR REPLACE FUNCTION pg_temp.homeops_learn(
+    pace jsonb, leaf regclass, batch jsonb, began timestamptz, INOUT learnt jsonb
+) LANGUAGE plpgsql AS $homeops$
+DECLARE
+    size integer := learnt ->> 'size';
+    felt CONSTANT jsonb := learnt -> 'felt' || to_jsonb(1000 * extract(epoch FROM clock_timestamp() - began));
+    striped bigint := learnt ->> 'striped';
+    hot CONSTANT bigint := pg_stat_get_xact_tuples_hot_updated(leaf);
+BEGIN
+    striped := striped + CASE batch ->> 'is_striped' WHEN 'true' THEN (batch ->> 'row_count')::bigint ELSE 0 END;
+    learnt := learnt || jsonb_build_object('felt', felt, 'striped', striped);
+    IF batch #>> '{moved,is_open}' = 'true' THEN
+        RETURN;
+    END IF;
+    IF striped >= 2000 AND hot - (learnt ->> 'hot')::bigint < 0.3 * striped THEN
+        learnt := learnt || jsonb_build_object('plain_until', clock_timestamp() + interval '30 s');
+    END IF;
+    IF striped >= 2000 OR striped = 0 THEN
+        learnt := learnt || jsonb_build_object('striped', 0, 'hot', hot);
+    END IF;
+    learnt := learnt || jsonb_build_object('stripes', CASE
+        WHEN (batch ->> 'row_count')::bigint >= 0.2 * size
+            AND clock_timestamp() > (learnt ->> 'plain_until')::timestamptz THEN learnt -> 'most' ELSE '1' END);
+    -- The first stripe of a window is dearer than those after it: it finds the pages full.
+    size := round(size * least(2, greatest(0.5, (pace ->> 'target')::float / (
+        SELECT greatest(0.001, avg(ms::float), max(ms::float) / 2) FROM jsonb_array_elements_text(felt) ms))));
+    size := least((pace ->> 'max_batch_rows')::int, greatest((pace ->> 'min_batch_rows')::int, size));
+    learnt := learnt || jsonb_build_object('size', size, 'felt', '[]'::jsonb);
+END $homeops$;
+
+-- Go through one span, batch by batch.
 CREATE OR REPLACE PROCEDURE pg_temp.homeops_walk(
     job jsonb, leaf regclass, span jsonb, INOUT rows_done bigint, INOUT rows_unchanged bigint
 ) LANGUAGE plpgsql AS $homeops$
 DECLARE
     pace jsonb := job -> 'pace';
     size integer := pace ->> 'batch_rows';
-    batch record;
+    most CONSTANT jsonb := coalesce(span -> 'stripes', '1');
+    learnt jsonb := jsonb_build_object('size', size, 'felt', '[]'::jsonb, 'striped', 0, 'stripes', most, 'most', most,
+                                       'hot', pg_stat_get_xact_tuples_hot_updated(leaf), 'plain_until', '-infinity');
+    batch jsonb;
     began timestamptz;
-    shown timestamptz := clock_timestamp();
+    busy_since timestamptz;
     heard timestamptz := clock_timestamp();
-    busy timestamptz;
-    pause float := 0;
-    felt float[] := '{}';
-    stripes CONSTANT jsonb := coalesce(span -> 'stripes', '1');
-    striped bigint := 0;
-    hot bigint := pg_stat_get_xact_tuples_hot_updated(leaf);
-    plain_until timestamptz := '-infinity';
+    shown timestamptz := clock_timestamp();
 BEGIN
     rows_done := 0;
     rows_unchanged := 0;
     WHILE span #> '{position,low}' <> span -> 'high' OR span #>> '{position,is_open}' = 'true' LOOP
         began := clock_timestamp();
-        SELECT * INTO batch FROM pg_temp.homeops_batch(job, leaf, span, size);
+        -- A window was cut so that its stripes are batches, unless one has failed since.
+        span := span || jsonb_build_object('stripes', learnt -> 'stripes', 'whole', size >= (learnt ->> 'size')::int);
+        batch := to_jsonb(pg_temp.homeops_batch(job, leaf, span, size));
         COMMIT;
-        IF batch.state IS NULL AND batch.told IS NULL THEN
-            RAISE EXCEPTION 'Another run has taken the backfill over. What was done stays.';
-        ELSIF batch.state IS NULL THEN
-            span := span || jsonb_build_object('position', batch.moved);
-            rows_done := rows_done + batch.row_count;
-            rows_unchanged := rows_unchanged + batch.unchanged;
-            busy := NULL;
-            pause := 0;
-            felt := felt || extract(epoch FROM clock_timestamp() - began)::float * 1000;
-            striped := striped + CASE WHEN batch.is_striped THEN batch.row_count ELSE 0 END;
-            IF striped >= 2000 AND batch.moved ->> 'is_open' = 'false' THEN
-                IF pg_stat_get_xact_tuples_hot_updated(leaf) - hot < 0.3 * striped THEN
-                    plain_until := clock_timestamp() + interval '30 s';
-                END IF;
-                striped := 0;
-                hot := pg_stat_get_xact_tuples_hot_updated(leaf);
-            END IF;
-            span := span || jsonb_build_object('stripes', CASE
-                WHEN batch.row_count >= 0.2 * size AND clock_timestamp() > plain_until THEN stripes ELSE '1' END);
-            IF batch.reached = span -> 'until' THEN
-                span := span - 'until';
-            ELSIF NOT span ? 'until' AND span #>> '{position,is_open}' = 'false' THEN
-                -- The first stripe of a window is dearer than those after it: it finds the pages full.
-                size := round(size * least(2, greatest(0.5, (pace ->> 'target')::float / (
-                    SELECT greatest(0.001, avg(ms), max(ms) / 2) FROM unnest(felt) ms))));
-                size := least((pace ->> 'max_batch_rows')::int, greatest((pace ->> 'min_batch_rows')::int, size));
-                felt := '{}';
-            END IF;
-            IF span ? 'id' AND (batch.told <> 'running' OR clock_timestamp() > heard + interval '1 s') THEN
-                CALL pg_temp.homeops_hear(span, pace);
-                heard := clock_timestamp();
-            END IF;
-            IF clock_timestamp() > shown + interval '10 s' THEN
-                RAISE INFO '%: % rows so far', leaf, rows_done;
-                shown := clock_timestamp();
-            END IF;
-        ELSIF batch.state IN ('55P03', '40P01', '40001') THEN
-            busy := coalesce(busy, began);
-            IF clock_timestamp() > busy + (job ->> 'give_up_after')::float * interval '1 ms' THEN
-                RAISE EXCEPTION USING ERRCODE = batch.state, MESSAGE = format(
-                    'Rows of %s could not be locked: %s (SQLSTATE %s). What was done before stays. Wait for who '
-                    'holds them, then run the script again.', leaf, batch.message, batch.state);
-            END IF;
-            size := greatest(1, size / 2);
-            pause := least(1, greatest(0.05, pause * 2));
-            PERFORM pg_sleep(pause);
-        ELSIF left(batch.state, 2) NOT IN ('22', '23', 'P0', '44', '38', '39', '27', '09') THEN
-            IF NOT {is_there} THEN
-                RETURN; -- a partition that was dropped meanwhile
-            END IF;
-            RAISE EXCEPTION USING ERRCODE = batch.state, MESSAGE = format(
-                '%s: %s. What was done before stays. Run the script again.', leaf, batch.message);
-        ELSIF size > 1 THEN
-            size := size / 2;
-            span := span || jsonb_build_object('until', batch.reached);
-        ELSE
-            CALL pg_temp.homeops_refuse_row(job, leaf, span, batch.condition, batch.state, batch.message);
+        IF NOT {is_there} THEN
+            RETURN; -- a partition that was dropped meanwhile
+        ELSIF batch ->> 'state' IS NOT NULL THEN
+            busy_since := coalesce(busy_since, began);
+            CALL pg_temp.homeops_fall_short(job, leaf, batch, busy_since, span, size);
+            CONTINUE;
+        ELSIF batch ->> 'told' IS NULL THEN
+            RAISE EXCEPTION 'Another run has taken the backfill of % over. What was done stays.', leaf;
+        END IF;
+        busy_since := NULL;
+        rows_done := rows_done + (batch ->> 'row_count')::bigint;
+        rows_unchanged := rows_unchanged + (batch ->> 'unchanged')::bigint;
+        span := span || jsonb_build_object('position', batch -> 'moved');
+        IF NOT span ? 'until' THEN
+            learnt := pg_temp.homeops_learn(pace, leaf, batch, began, learnt || jsonb_build_object('size', size));
+            size := learnt ->> 'size';
+        ELSIF batch -> 'reached' = span -> 'until' THEN
+            span := span - 'until';
+        END IF;
+        IF span ? 'id' AND (batch ->> 'told' <> 'running' OR clock_timestamp() > heard + interval '1 s') THEN
+            CALL pg_temp.homeops_hear(span, pace);
+            heard := clock_timestamp();
+        END IF;
+        IF clock_timestamp() > shown + interval '10 s' THEN
+            RAISE INFO '%: % rows so far', leaf, rows_done;
+            shown := clock_timestamp();
         END IF;
     END LOOP;
 END $homeops$;
@@ -190,6 +211,7 @@ BEGIN
         END IF;
         EXIT WHEN idle = 2;
     END LOOP;
-    RAISE WARNING '% has rows that are still to do: others go on making them, a trigger sets them back, or their expression yields NULL', leaf;
+    RAISE WARNING '% has rows that are still to do: others go on making them, a trigger sets them back, or their '
+        'expression yields NULL', leaf;
 END $homeops$;
 
