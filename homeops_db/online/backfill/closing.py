@@ -55,7 +55,7 @@ def wait_for_writers(
                 blockers=waiting,
                 waited=timedelta(seconds=time.monotonic() - began),
                 cost=Cost(),
-                left="All that was committed is done; the closing pass is left.",
+                left="All that was committed is done; the proof that nothing is left isn't given.",
             )
         time.sleep(_LOOK)
         still = {holder.transaction for holder in _writers(observe, oids)}

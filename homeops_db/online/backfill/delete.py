@@ -25,9 +25,9 @@ def batched_delete(
                               where="NOT EXISTS (SELECT FROM financial.accounts a WHERE a.id = account_id)")
 
     The table is gone through page by page, and at the end one read of all of it proves that no such row is
-    left: rows that come to meet the condition meanwhile go too. Each batch looks at the condition anew. So one that reads
-    the table itself sees what batches before have removed: "of each email all rows but the first" is
-    safe, "rows whose email is there twice" leaves one of each.
+    left: rows that come to meet the condition meanwhile go too. Each batch looks at the condition anew. So
+    one that reads the table itself sees what batches before have removed: "of each email all rows but the
+    first" is safe, "rows whose email is there twice" leaves one of each.
 
     The rows are gone: no downgrade brings them back. Where one should, copy them before into a table of
     their own by `online.batched_insert`. A table that loses most of its rows keeps its size, as room for new

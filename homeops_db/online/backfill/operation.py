@@ -35,9 +35,10 @@ def backfill(
     move rows; a row that somebody has filled meanwhile keeps its value. What tells rows that are done
     from the others is found out by asking the server: expressions that are immutable and don't read what
     they set, or ``IS NULL`` of a filled column in ``where``. Then the table is gone through page by page,
-    and at the end one read of all of it proves that nothing is left; else there is another pass. Where nothing tells (``n + 1``), it is gone through by a
-    unique key, and each row is done once; a row whose key is changed meanwhile may then be missed or done
-    again.
+    and at the end one read of all of it proves that nothing is left; else there is another pass. Where
+    nothing tells (``n + 1``), it is gone through by a unique key, and each row is done once; a row whose key
+    is changed meanwhile may then be missed or done again. Values that the application itself writes to the
+    column are kept only where ``where`` says ``IS NULL`` of it: else what differs is to do.
 
     Args:
         table_name: The table; with its partitions, chunks or inheritance children.
@@ -69,9 +70,9 @@ def backfill(
         OnlineError: It was cancelled, or the server refused something else. What was done stays.
 
     Locks: the rows of a batch (FOR NO KEY UPDATE) and ROW EXCLUSIVE on the table, for about 20 ms at a time;
-    SHARE UPDATE EXCLUSIVE during VACUUM, ACCESS SHARE and one snapshot while it is proved that nothing is left. A batch that meets a locked row gives up after ``lock_timeout``,
-    and takes fewer rows. At the end, transactions that have written to the table and not yet ended are
-    waited for, by looking.
+    ACCESS SHARE and one snapshot for as long as the proof reads the table; SHARE UPDATE EXCLUSIVE during
+    VACUUM. A batch that meets a locked row gives up after ``lock_timeout``, and takes fewer rows. At the end,
+    transactions that have written to the table and not yet ended are waited for, by looking.
 
     A re-run goes on where the last batch was committed; two runs at once: the second follows the first. Its
     downgrade is that of the column. Method: windows in stripes are ours (docs/architecture.md); stored ranges

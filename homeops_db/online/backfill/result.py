@@ -19,7 +19,7 @@ class Backfilled(Done):
         notices: What fired or grew, as it was said before the start.
         waits: Seconds that were waited, by reason.
         errors: Rows that could not be done, and were passed over: migrations.backfill_errors has them.
-        arriving: Rows that the last closing pass still found, because writers go on making such rows.
+        arriving: Rows that are left after all passes, because writers go on making such rows.
     """
 
     id: int = 0

@@ -1,4 +1,4 @@
-"""One run of a backfill, from the claim to the closing pass."""
+"""One run of a backfill, from the claim to the proof that nothing is left."""
 
 import logging
 import time

@@ -137,6 +137,10 @@ BEGIN
     rows_done := 0;
     rows_unchanged := 0;
     WHILE span #> '{position,low}' <> span -> 'high' OR span #>> '{position,is_open}' = 'true' LOOP
+        IF span ? 'id' AND (batch ->> 'told' <> 'running' OR clock_timestamp() > heard + interval '1 s') THEN
+            CALL pg_temp.homeops_hear(span, pace);
+            heard := clock_timestamp();
+        END IF;
         began := clock_timestamp();
         -- A window was cut so that its stripes are batches, unless one has failed since.
         span := span || jsonb_build_object('stripes', learnt -> 'stripes', 'whole', size >= (learnt ->> 'size')::int);
@@ -160,10 +164,6 @@ BEGIN
             size := learnt ->> 'size';
         ELSIF batch -> 'reached' = span -> 'until' THEN
             span := span - 'until';
-        END IF;
-        IF span ? 'id' AND (batch ->> 'told' <> 'running' OR clock_timestamp() > heard + interval '1 s') THEN
-            CALL pg_temp.homeops_hear(span, pace);
-            heard := clock_timestamp();
         END IF;
         IF clock_timestamp() > shown + interval '10 s' THEN
             RAISE INFO '%: % rows so far', leaf, rows_done;
