@@ -167,12 +167,12 @@ def test_its_next_batch_does_nothing(
     with runs.started(order(fault="freeze", at=BATCH, nth=3)) as first:
         reaches(first, BATCH, 3)
         terminate(db, holder(db))
-        freeze = {} if is_over else {"fault": "freeze", "at": BATCH, "nth": 2}
+        freeze = {} if is_over else {"fault": "freeze", "at": BATCH, "nth": 1}
         with runs.started(order(**freeze)) as second:
             if is_over:
                 assert second.wait().code == 0
             else:
-                reaches(second, BATCH, 2)
+                reaches(second, BATCH, 1)
             before = scalar(db, "select count(*) from writes")
             first.signal(signal.SIGCONT)
             taken = first.wait()

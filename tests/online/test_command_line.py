@@ -385,7 +385,7 @@ def test_a_backfill_is_seen_while_it_runs_and_afterwards(
     ended = alembic("upgrade", "head")
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("INFO")]
     assert "backfill shop.orders: filling" in lines
-    assert "backfill shop.orders: closing" in lines
+    assert "backfill shop.orders: proving" in lines
     assert "backfill shop.orders: vacuum" in lines
     assert "trigger slowly (shop.slowly) fires on each row" in ended.stderr
     assert shop.execute("select count(*) from shop.orders where note = 'n' || number").fetchone() == (2999,)

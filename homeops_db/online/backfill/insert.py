@@ -49,7 +49,8 @@ def batched_insert(
 
     Where it has none (an import, a staging table), only its pages tell what is done. Then nobody may write
     to it until the end: writers wait. Should the lock be lost on the way, or a run be broken off, then the
-    rows themselves are asked whether anybody has written since; only if not, it goes on.
+    rows themselves are asked whether anybody has written since; only if not, it goes on. A ``--sql`` script
+    can't do that, and refuses such a table when it runs.
 
     Args:
         table_name: The table that the rows go into; partitions get theirs. Its defaults, identity and
