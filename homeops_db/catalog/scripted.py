@@ -10,6 +10,11 @@ select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attrib
 where a.attrelid = {relation} and a.attnum > 0 and not a.attisdropped
 """
 
+COLUMN_NUMBERS: Final[LiteralString] = """
+select coalesce(jsonb_object_agg('column ' || a.attname, a.attnum), '{{}}') from pg_attribute a
+where a.attrelid = {relation} and a.attname = any({names}) and a.attnum > 0 and not a.attisdropped
+"""
+
 # The columns that a view reads of a table, also in its sub-selects, and through generated columns: all of
 # them where it reads a whole row (column 0), for which pg_depend has no entry.
 READ_BY_VIEW: Final[LiteralString] = r"""

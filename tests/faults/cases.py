@@ -54,6 +54,9 @@ CASES: dict[str, str] = {
         online.backfill("orders", {"legacy": "number || '!'"}, where="id > 2")
     """,
     "backfill keyset": 'online.backfill("orders", {"customer_id": "customer_id - 1"})',
+    "backfill of rows that stay to do": """
+        online.backfill("orders", {"legacy": "nullif(number, number) || now()"}, where="legacy IS NULL")
+    """,
     "backfill partitioned": 'online.backfill("events", {"what": "\'e\' || id::text"}, where="id > 3")',
     "batched_delete": 'online.batched_delete("events", "id % 3 = 0")',
     "batched_insert": 'online.batched_insert("events_3", "select id, id + 30 as at, email as what from customers")',

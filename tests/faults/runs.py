@@ -225,7 +225,12 @@ def _freeze(order: Order) -> None:
     signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
-_FAULTS: dict[str, Callable[[Order], None]] = {"kill": _kill, "terminate": _terminate, "stop": _stop, "freeze": _freeze}
+_FAULTS: dict[str, Callable[[Order], None]] = {
+    "kill": _kill,
+    "terminate": _terminate,
+    "stop": _stop,
+    "freeze": _freeze,
+}
 
 if __name__ == "__main__":
     serve()

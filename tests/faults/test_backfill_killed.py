@@ -8,7 +8,7 @@ import pytest
 from psycopg import Connection
 
 from tests.faults.conftest import Bench
-from tests.faults.runs import Ended, Order, Running, Runs
+from tests.faults.runs import Ended, Order, Running
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.stock import Stock
 from tests.fixtures.waiting import until
@@ -74,8 +74,8 @@ def until_it_is_done(bench: Bench, case: str, times: int, break_off: Callable[[R
         while ended is None or not has_ended(ended.points):
             with bench.runs.started(order) as running:
                 if is_broken := broken < times:
-                    moment = random.randint(1, 300)
-                    until(lambda: len(running.points) >= moment or has_ended(running.points) or running.said)  # noqa: B023
+                    moment = random.randint(1, 300)  # noqa: S311 - any will do
+                    until(lambda: is_there(running, moment))  # noqa: B023 - called at once
                     break_off(running)
                     broken += 1
                 ended = running.wait()
@@ -84,6 +84,11 @@ def until_it_is_done(bench: Bench, case: str, times: int, break_off: Callable[[R
         with connect(bench.server.url) as db:
             assert is_right(db, case), ended.said
     return by_itself
+
+
+def is_there(running: Running, moment: int) -> bool:
+    """Whether it has passed so many points, or will pass no more."""
+    return len(running.points) >= moment or has_ended(running.points) or bool(running.said)
 
 
 def has_ended(points: Sequence[str]) -> bool:
@@ -95,15 +100,15 @@ def kill(running: Running) -> None:
     running.signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_killed_five_times(bench: Bench, case: str) -> None:
-    until_it_is_done(bench, case, 5, kill)
+def often(times: int, *quick: str) -> pytest.MarkDecorator:
+    """Every case so many times, with the slow ones; those that are named a few times in the quick run too."""
+    every = [pytest.param(case, times, marks=pytest.mark.slow) for case in CASES]
+    return pytest.mark.parametrize(("case", "times"), [*((case, times // 10) for case in quick), *every])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-def test_killed_fifty_times(bench: Bench, case: str) -> None:
-    until_it_is_done(bench, case, 50, kill)
+@often(50, "by key, striped", "by page")
+def test_the_process_is_killed(bench: Bench, case: str, times: int) -> None:
+    until_it_is_done(bench, case, times, kill)
 
 
 @pytest.fixture
@@ -119,21 +124,23 @@ def forgetful(bench: Bench) -> Iterator[Stock]:
         db.execute("select pg_reload_conf()")
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_the_server_is_stopped_at_once_and_started(bench: Bench, forgetful: Stock, case: str, times: int) -> None:
-    """The run goes on by itself, or the next one does."""
+@often(20, "partitions by key")
+def test_the_server_is_stopped_at_once_and_started(
+    bench: Bench, forgetful: Stock, case: str, times: int
+) -> None:
+    """The run goes on by itself when the server is there again; what a crash took back is done again."""
 
     def stop(_: Running) -> None:
         forgetful.stop()
         forgetful.start()
 
-    print("by itself", until_it_is_done(bench, case, times, stop))
+    assert until_it_is_done(bench, case, times, stop) > 0
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.slow)])
+@often(50, "by key")
 def test_any_session_of_it_is_ended(bench: Bench, case: str, times: int) -> None:
+    """A worker's, the one that holds the claim, the one that looks, or the revision's own."""
+
     def terminate(_: Running) -> None:
         with connect(bench.server.url) as db:
             db.execute(
@@ -141,4 +148,4 @@ def test_any_session_of_it_is_ended(bench: Bench, case: str, times: int) -> None
                 " and datname = current_database() and pid <> pg_backend_pid() order by random() limit 1"
             )
 
-    print("by itself", until_it_is_done(bench, case, times, terminate))
+    assert until_it_is_done(bench, case, times, terminate) > 0

@@ -25,7 +25,7 @@ def test_broken_off_again_and_again_it_gets_there(bench: Bench, case: str) -> No
     """In one database: each run is broken off at the first boundary that no run before it was broken off at."""
     expected = bench.undisturbed(case)
     hit: list[str] = []
-    kinds: Sequence[Kind] = ("kill",) if case.split()[0] in GOES_ON else ("kill", "terminate")
+    kinds: Sequence[Kind] = ("kill",) if case.split(maxsplit=1)[0] in GOES_ON else ("kill", "terminate")
     with bench.database(case) as url:
         for kind in itertools.cycle(kinds):
             ended = bench.run(case, url, kind, but_not=hit)

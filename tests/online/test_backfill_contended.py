@@ -1,7 +1,9 @@
 """`online.backfill` among others: rows that are locked, committed late, moved, never right, or never done."""
 
 import logging
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from homeops_db import online
 from homeops_db.errors import LockTimeoutError, ViolationError
-from homeops_db.online.backfill import closing, loop, worker
+from homeops_db.online.backfill import closing, keeper, loop, worker
 from tests.fixtures.databases import connect
 from tests.fixtures.waiting import until
 from tests.online.columns import MOSTLY_HERE
@@ -49,6 +51,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 # Locks ------------------------------------------------------------------------------------------------
 
 
+@MOSTLY_HERE
 @pytest.mark.parametrize("values", [TELLS, COUNTS])
 def test_a_locked_row_is_waited_for_and_nobody_waits_long(
     run: Run, db: Connection, any_url: URL, short_pauses: None, values: dict[str, str]
@@ -84,6 +87,28 @@ def test_giving_up_on_a_row_keeps_the_others(
     assert done_rows(db, values) == 100
 
 
+@MOSTLY_HERE
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("point", ["look: before", "begun", "ranges stored", "batch: done"])
+def test_a_table_that_is_locked_as_a_whole_is_waited_for(
+    run: Run, db: Connection, any_url: URL, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    fill(db, "id int primary key", "g", count=200)
+    for module in (keeper, loop):
+        monkeypatch.setattr(module, "LOCK_TIMEOUT", timedelta(milliseconds=20))
+        monkeypatch.setattr(module, "BEAT", 0.02, raising=False)
+    with connect(any_url) as other, online.pace(**SMALL_BATCHES):
+
+        def lock() -> None:
+            other.execute("begin; lock table t")
+            threading.Timer(0.3, other.execute, ("commit",)).start()
+
+        with at(point, lock):
+            done = run(online.backfill, "t", COUNTS, stripes=1)
+    assert (done.rows, done_rows(db, COUNTS)) == (200, 200)
+
+
+@MOSTLY_HERE
 def test_a_deadlock_costs_one_more_try(run: Run, db: Connection, any_url: URL) -> None:
     fill(db, "id int primary key", "g", count=100)
     db.execute(f"alter database {any_url.database} set deadlock_timeout = '20ms'".encode())
@@ -110,6 +135,7 @@ def test_a_deadlock_costs_one_more_try(run: Run, db: Connection, any_url: URL) -
 # Late commits -----------------------------------------------------------------------------------------
 
 
+@MOSTLY_HERE
 @pytest.mark.parametrize("values", [TELLS, COUNTS])
 def test_rows_of_a_transaction_that_commits_late_are_done(
     run: Run, db: Connection, any_url: URL, monkeypatch: pytest.MonkeyPatch, values: dict[str, str]
@@ -133,7 +159,9 @@ def test_a_writer_who_never_commits_is_named(run: Run, db: Connection, any_url: 
     with connect(any_url) as late, online.policy(give_up_after="300ms"):
         late.execute("begin; insert into t values (500, 500, 500)")
         pid = late.info.backend_pid
-        with pytest.raises(LockTimeoutError, match=rf"(?s)in the way: pid {pid}.*the closing pass is left"):
+        with pytest.raises(
+            LockTimeoutError, match=rf"(?s)in the way: pid {pid}.*the proof that nothing is left isn't given"
+        ):
             run(online.backfill, "t", TELLS)
         assert done_rows(db, TELLS) == 100
         late.execute("commit")
@@ -141,6 +169,7 @@ def test_a_writer_who_never_commits_is_named(run: Run, db: Connection, any_url: 
     assert done_rows(db, TELLS) == 101
 
 
+@MOSTLY_HERE
 def test_rows_that_others_move_about_are_done(run: Run, db: Connection) -> None:
     fill(db, "id int primary key", "g", count=300)
 
@@ -156,6 +185,7 @@ def test_rows_that_others_move_about_are_done(run: Run, db: Connection) -> None:
     assert scalar(db, "select count(*) from t") == done_rows(db, TELLS) > 300
 
 
+@MOSTLY_HERE
 def test_values_that_others_have_filled_in_stay(run: Run, db: Connection) -> None:
     fill(db, "id int primary key", "g", count=300)
     db.execute("update t set n = null")
@@ -212,17 +242,25 @@ def text_for(sqlstate: str) -> dict[str, str]:
     return TEXT if sqlstate == "22P02" else TELLS
 
 
-@pytest.mark.parametrize("poison", POISON, indirect=True)
+@MOSTLY_HERE
+@pytest.mark.parametrize(
+    "poison",
+    [
+        pytest.param(kind, marks=[] if kind in ("a value", "a foreign key, at commit") else pytest.mark.slow)
+        for kind in POISON
+    ],
+    indirect=True,
+)
 def test_a_row_that_cannot_be_done_is_found_and_named(
     run: Run, db: Connection, poison: tuple[str, Callable[..., Any], Callable[[], Any]]
 ) -> None:
     sqlstate, spoil, mend = poison
     spoil(177)
     for _ in range(2):  # a re-run fails in the same way
-        with pytest.raises(
-            ViolationError, match=rf"id = 177: .* \(SQLSTATE {sqlstate}\)\. \d+ rows .* stay\."
-        ) as error:
+        told = rf"id = 177: .* \(SQLSTATE {sqlstate}\)\. \d+ rows .* stay\."
+        with at("batch: before", lambda: None) as passed, pytest.raises(ViolationError, match=told) as error:
             run(online.backfill, "t", text_for(sqlstate), by="key", stripes=1)
+        assert passed.count("backfill: batch: before") < 60  # it was halved, not tried row by row
         assert "\n" not in str(error.value)
         assert scalar(db, "select count(*) from t where n = -g") == 176
         assert rows(db, "select relation, key, sqlstate, was_skipped from migrations.backfill_errors") == [
@@ -235,6 +273,7 @@ def test_a_row_that_cannot_be_done_is_found_and_named(
     assert rows(db, "select state, detail from migrations.backfills") == [("done", None)]
 
 
+@MOSTLY_HERE
 @pytest.mark.parametrize("poison", ["a value"], indirect=True)
 @pytest.mark.parametrize(
     "options", [{"by": "ctid", "stripes": 1}, {"by": "ctid", "stripes": 8}, {"workers": 3}]
@@ -263,6 +302,7 @@ def test_some_rows_may_be_passed_over(
     assert scalar(db, "select count(*) from t where n = -g") == 300
 
 
+@MOSTLY_HERE
 def test_rows_that_are_passed_over_by_key_stay_so(run: Run, db: Connection) -> None:
     """Where nothing tells, a row that was passed over isn't met again: its error is kept, and counts."""
     fill(db, "id int primary key", "g", count=100)
@@ -282,6 +322,7 @@ def test_rows_that_are_passed_over_by_key_stay_so(run: Run, db: Connection) -> N
 # Rows that are never done -----------------------------------------------------------------------------
 
 
+@MOSTLY_HERE
 @pytest.mark.parametrize("where", [None, "n > 0"])
 def test_a_trigger_that_changes_the_value_does_not_make_it_endless(
     run: Run, db: Connection, where: str | None
@@ -299,6 +340,7 @@ def test_a_trigger_that_changes_the_value_does_not_make_it_endless(
     assert "trigger change may change it again" in done.plan[0]
 
 
+@MOSTLY_HERE
 def test_writers_who_go_on_making_rows(
     run: Run, db: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -322,6 +364,7 @@ def test_writers_who_go_on_making_rows(
     assert scalar(db, "select count(*) from t where n <> -g") == 0
 
 
+@MOSTLY_HERE
 def test_rows_that_stay_to_do_are_counted_up_only_once(run: Run, db: Connection) -> None:
     """One expression yields NULL where the condition wants NULL; another one reads what it sets."""
     fill(db, "id int primary key, m int", "g, null", count=200)

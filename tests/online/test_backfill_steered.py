@@ -92,6 +92,7 @@ def test_a_pause_is_heard_by_the_batch_in_hand(
     assert stored(db).state == "done"
 
 
+@MOSTLY_HERE
 @pytest.mark.parametrize("is_paused", [False, True])
 def test_a_cancelled_one_ends_and_a_re_run_goes_on(
     run: Run, db: Connection, any_url: URL, quick: None, is_paused: bool
@@ -120,6 +121,7 @@ def test_a_cancelled_one_ends_and_a_re_run_goes_on(
     assert stored(db).state == "done"
 
 
+@MOSTLY_HERE
 def test_a_paused_one_waits_when_it_is_run_again(run: Run, db: Connection, quick: None) -> None:
     fill(db, "id int primary key", "g", count=100)
     with (
@@ -136,6 +138,7 @@ def test_a_paused_one_waits_when_it_is_run_again(run: Run, db: Connection, quick
     assert outcome[0].rows == 100
 
 
+@MOSTLY_HERE
 def test_limits_are_changed_while_it_runs_and_hold_for_a_re_run(
     run: Run, db: Connection, any_url: URL, quick: None, controls: list[Control]
 ) -> None:
@@ -170,6 +173,7 @@ def interrupt() -> None:
     signal.pthread_kill(main, signal.SIGINT)
 
 
+@MOSTLY_HERE
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ctrl_c_lets_the_batch_in_hand_end_and_a_re_run_goes_on(
     run: Run, db: Connection, monkeypatch: pytest.MonkeyPatch, workers: int
@@ -199,6 +203,7 @@ def test_ctrl_c_lets_the_batch_in_hand_end_and_a_re_run_goes_on(
 # What the server feels --------------------------------------------------------------------------------
 
 
+@MOSTLY_HERE
 def test_stripes_are_left_while_an_old_snapshot_is_held(
     run: Run, db: Connection, any_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,22 +13,22 @@ from homeops_db.online.backfill.job import Job, relation
 from homeops_db.online.backfill.position import Position
 from homeops_db.online.backfill.ranges import Range
 
-# "mine" locks the range's row first: whoever takes the run over waits for the batch, or the batch finds
+# The first part locks the range's row first: whoever takes the run over waits for the batch, or the batch finds
 # another epoch and does nothing. By the number of batches, one that is sent again after its connection broke
 # finds that the server has done it all the same. pg_stat_get_xact_… counts this session's own work.
 _STATEMENT: Final = sql.SQL("""
-WITH mine AS MATERIALIZED (
+WITH homeops_mine AS MATERIALIZED (
     SELECT r.id FROM migrations.backfill_ranges r
     WHERE r.id = {range} AND r.epoch = {epoch} AND r.batches = {batches} FOR UPDATE
-), done AS (
+), homeops_done AS (
     {work} RETURNING {still} AS still
-), counted AS (
-    SELECT count(*) AS rows, count(*) FILTER (WHERE d.still) AS unchanged FROM done d
+), homeops_counted AS (
+    SELECT count(*) AS rows, count(*) FILTER (WHERE d.still) AS unchanged FROM homeops_done d
 )
 UPDATE migrations.backfill_ranges r
 SET position = {position}, is_done = {is_done}, share_done = {share}, batches = r.batches + 1,
     rows_done = r.rows_done + c.rows, rows_unchanged = r.rows_unchanged + c.unchanged
-FROM mine m, counted c, migrations.backfills b
+FROM homeops_mine m, homeops_counted c, migrations.backfills b
 WHERE r.id = m.id AND b.id = r.backfill_id
 RETURNING c.rows, c.unchanged, b.state, pg_stat_get_xact_tuples_hot_updated({oid}::oid)
 """)
@@ -37,17 +37,17 @@ select count(*) from migrations.backfill_errors e
 join migrations.backfill_ranges r on r.backfill_id = e.backfill_id
 where r.id = %s and e.was_skipped and (e.relation, e.key) <> (%s, %s)
 """
-_FENCE: Final = sql.SQL("(SELECT true FROM mine)")
+_FENCE: Final = sql.SQL("(SELECT true FROM homeops_mine)")
 
 _SKIP: Final = sql.SQL("""
-WITH moved AS (
+WITH homeops_moved AS (
     UPDATE migrations.backfill_ranges r
     SET position = {position}, is_done = {is_done}, batches = r.batches + 1
     WHERE r.id = {range} AND r.epoch = {epoch} AND r.batches = {batches}
     RETURNING r.backfill_id
 )
 INSERT INTO migrations.backfill_errors (backfill_id, relation, key, sqlstate, message, was_skipped)
-SELECT m.backfill_id, {name}, {key}, {sqlstate}, {message}, {skipped} FROM moved m
+SELECT m.backfill_id, {name}, {key}, {sqlstate}, {message}, {skipped} FROM homeops_moved m
 ON CONFLICT (backfill_id, relation, key) DO UPDATE
 SET sqlstate = excluded.sqlstate, message = excluded.message, was_skipped = excluded.was_skipped,
     happened_at = clock_timestamp()
@@ -108,7 +108,8 @@ def run(connection: Connection, job: Job, range_: Range, epoch: int, upto: Place
         psycopg.Error: Nothing was done, or, where the connection is lost, nobody knows.
     """
     after = range_.position.done_up_to(upto)
-    where = sql.SQL(" AND ").join([condition(range_, upto), _FENCE, job.condition])
+    todo = job.condition if range_.is_closing else job.first_condition
+    where = sql.SQL(" AND ").join([condition(range_, upto), _FENCE, todo])
     statement = _STATEMENT.format(
         range=range_.id,
         epoch=epoch,

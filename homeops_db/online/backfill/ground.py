@@ -130,7 +130,6 @@ class Ground:
             "telling": self.asked.telling,
             "by": self.asked.by,
             "stripes": self.asked.stripes,
-            "workers": self.asked.workers,
             "share": self.share,
         }
 

@@ -26,6 +26,7 @@ class Job:
         columns: Those that are set.
         todo: The condition of the rows to do, told from those that are done; None when nothing tells them.
         is_proven: Whether a row that is done never matches ``todo``, by what its expressions are.
+        quick: A cheaper condition for the main pass, which the proof at the end makes good.
         source: The author's own condition, where nothing tells; rows outside of it are passed over.
         is_frozen: Whether nobody changes the table meanwhile, so that its pages tell what is done.
         fills: Another table that the rows go into.
@@ -45,6 +46,7 @@ class Job:
     todo: str | None = None
     is_proven: bool = False
     source: str | None = None
+    quick: str | None = None
     is_frozen: bool = False
     fills: Table | None = None
     of: Mapping[str, int] = field(default_factory=dict)
@@ -57,6 +59,11 @@ class Job:
         """The condition of the rows to do."""
         text = self.todo or self.source
         return sql.SQL("true") if text is None else sql.SQL(f"({text})")
+
+    @property
+    def first_condition(self) -> Condition:
+        """The condition of the rows of the main pass."""
+        return self.condition if self.quick is None else sql.SQL(self.quick)
 
     @property
     def still(self) -> Condition:

@@ -8,6 +8,7 @@ from typing import Final, LiteralString, TypeVar
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 
 from homeops_db.errors import OnlineError
 from homeops_db.online.backfill.session import Sessions
@@ -50,13 +51,18 @@ class Keeper:
         return self._connection
 
     def ask(self, question: Callable[[Connection], T]) -> T:
-        """Ask; once more on a new connection if the old one was lost."""
-        try:
-            return question(self.connection)
-        except psycopg.OperationalError:
-            if self._connection is not None and not self._connection.closed:
-                raise
-            return question(self.connection)
+        """Ask; again while a table is locked, and once more on a new connection if the old one was lost."""
+        began = time.monotonic()
+        while True:
+            try:
+                return question(self.connection)
+            except LockNotAvailable:
+                if time.monotonic() - began > self.patience.total_seconds():
+                    raise
+            except psycopg.OperationalError:
+                if self._connection is not None and not self._connection.closed:
+                    raise
+                return question(self.connection)
 
     def try_lock(self, key: int) -> bool:
         """Take the lock if it is free, and remember it."""

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 
 from homeops_db.errors import LockTimeoutError, OnlineError
 from homeops_db.history import backfills
@@ -120,9 +121,20 @@ class Loop:
     def aside(self, work: Callable[[Connection], T]) -> T:
         """Do something long on a connection of its own, and go on listening meanwhile.
 
+        While somebody locks a table, it is tried again.
+
         Raises:
             OnlineError: The operator has cancelled the backfill: so is what was being done.
         """
+        began = time.monotonic()
+        while True:
+            try:
+                return self._aside(work)
+            except LockNotAvailable:
+                if time.monotonic() - began > self.keeper.patience.total_seconds():
+                    raise
+
+    def _aside(self, work: Callable[[Connection], T]) -> T:
         connection = self.shared.sessions.open(lock_timeout=LOCK_TIMEOUT)
         with connection, ThreadPoolExecutor(1, "backfill-aside") as executor:
             future = executor.submit(work, connection)

@@ -4,23 +4,20 @@ What is to be done is told to them as JSON, in a literal that nothing in it can 
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from alembic import op
-from pglast import ast
-from pglast.enums import BoolExprType, NullTestType
 from psycopg import sql
 
 from homeops_db import database
 from homeops_db.catalog import assignments, heap, scripted, tables
-from homeops_db.errors import ObjectError
 from homeops_db.history import backfills
 from homeops_db.locking import pace, policy
 from homeops_db.locking.policy import Policy
-from homeops_db.online.backfill import claim, job, syntax
+from homeops_db.online.backfill import claim, job, syntax, telling
 from homeops_db.online.backfill.job import Job
 from homeops_db.online.backfill.source import Source
 from homeops_db.online.subject import Named, quoted
@@ -54,11 +51,7 @@ def write_backfill(
     Raises:
         ObjectError: There is no column, or an expression or the condition isn't one.
     """
-    if not values:
-        raise ObjectError("No column is to be filled. Nothing was written. Check the revision.")
-    for column, text in values.items():
-        syntax.expression(text, f"The expression of {column}")
-    condition = None if where is None else syntax.condition(where, "The condition where=")
+    nulls = telling.empty_columns(table, values, where)
     alias = sql.Identifier(table[0]).as_string()
     assigned = ", ".join(
         f"{sql.Identifier(column).as_string()} = ({text})" for column, text in values.items()
@@ -69,7 +62,7 @@ def write_backfill(
         "behind": f" AND ({where or 'true'})",
         "columns": list(values),
         "expressions": list(values.values()),
-        "nulls": sorted(_null_columns(condition, table[0], values)),
+        "nulls": nulls,
         "where": where,
     }
     _write(out, "backfill", table, {"values": dict(values), "where": where}, _of(table, told))
@@ -144,6 +137,7 @@ def _copying(
     return {
         "table": quoted((source.name, source.schema)),
         "alias": source.called,
+        "target": quoted(target),
         "only": source.is_only,
         "before": before,
         "named": named,
@@ -202,6 +196,9 @@ def _procedures() -> str:
     leaf = {"relation": "leaf"}
     asked = {
         "assignment": assignments.ASSIGNMENT % {"oid": "relation", "name": "names[place]"},
+        "column_numbers": scripted.COLUMN_NUMBERS.format(
+            relation="relation", names="array(SELECT jsonb_array_elements_text(job -> 'columns'))"
+        ),
         "column_names": scripted.COLUMN_NAMES.format(relation="relation"),
         "is_there": scripted.IS_THERE.format(**leaf),
         "keys": heap.KEYS % {"oid": "leaf"},
@@ -210,6 +207,7 @@ def _procedures() -> str:
         "read_by_index": assignments.READ_BY_INDEX % {"index": "'pg_temp.homeops_reads'"},
         "read_by_view": scripted.READ_BY_VIEW.format(relation="relation", view="'pg_temp.homeops_reads'"),
         "rows_per_page": scripted.ROWS_PER_PAGE.format(**leaf),
+        "target_tree": tables.TREE % {"oid": "(job ->> 'target')::regclass"},
         "tree": tables.TREE % {"oid": "relation"},
         "writers": scripted.WRITERS.format(**leaf),
     }
@@ -229,17 +227,6 @@ def _revision() -> tuple[str | None, str | None]:
         return None, None
     version = recorder.current_revision.version
     return version, "upgrade" if recorder.current.info.is_upgrade else "downgrade"
-
-
-def _null_columns(condition: Any, table: str, names: Collection[str]) -> set[str]:
-    """Find the columns that are set, and which the condition wants to be NULL in any case."""
-    if isinstance(condition, ast.BoolExpr) and condition.boolop == BoolExprType.AND_EXPR:
-        parts: Any = condition.args
-        return set().union(*(_null_columns(part, table, names) for part in parts))
-    if isinstance(condition, ast.NullTest) and condition.nulltesttype == NullTestType.IS_NULL:
-        *owner, column = syntax.column_path(condition.arg) or [""]
-        return {column} & set(names) if owner in ([], [table]) else set()
-    return set()
 
 
 def _dollar_quoted(text: str) -> str:

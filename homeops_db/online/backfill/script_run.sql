@@ -6,8 +6,8 @@ CREATE OR REPLACE PROCEDURE pg_temp.homeops_claim(job jsonb, INOUT claimed bigin
 LANGUAGE plpgsql AS $homeops$
 DECLARE
     tries integer := 0;
-    found_state text;
-    step jsonb;
+    known record;
+    has_rows boolean := true;
 BEGIN
     WHILE NOT pg_try_advisory_lock((job ->> 'lock')::bigint) LOOP
         COMMIT;
@@ -18,25 +18,36 @@ BEGIN
         END IF;
         PERFORM pg_sleep(0.1);
     END LOOP;
-    SELECT b.id, b.state INTO claimed, found_state FROM migrations.backfills b
+    SELECT b.id, b.state, b.definition, (SELECT sum(r.rows_done) FROM migrations.backfill_ranges r
+                                         WHERE r.backfill_id = b.id) AS rows_done
+    INTO known FROM migrations.backfills b
     WHERE b.fingerprint = job ->> 'fingerprint' AND b.state <> 'replaced' ORDER BY b.id DESC LIMIT 1;
-    IF found_state = 'done' AND EXISTS (
+    IF known.rows_done > 0 AND known.state <> 'done' AND job ? 'target' THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', job ->> 'target') INTO has_rows;
+    END IF;
+    claimed := known.id;
+    IF known.definition -> 'of' <> job -> 'of' OR NOT has_rows THEN
+        -- Its tables or columns were made anew since, or what it copied was taken out: it counts for nothing.
+        UPDATE migrations.backfills b SET state = 'replaced', finished_at = clock_timestamp()
+        WHERE b.id = known.id AND b.state <> 'done';
+        claimed := NULL;
+    ELSIF known.state = 'done' AND EXISTS (
         SELECT FROM migrations.schema_events e
         WHERE e.version = job ->> 'version' AND e.event = 'step'
-          AND e.detail::jsonb @> jsonb_build_object('operation', job -> 'operation', 'backfill', claimed)
+          AND e.detail::jsonb @> jsonb_build_object('operation', job -> 'operation', 'backfill', known.id)
           AND e.id > coalesce((SELECT max(o.id) FROM migrations.schema_events o
                                WHERE o.version = e.version AND o.event IN ('finished', 'stamped')), 0)
     ) THEN
         claimed := NULL;
         RETURN;
     END IF;
-    IF found_state IS NULL OR found_state = 'done' THEN
+    IF claimed IS NULL OR known.state = 'done' THEN
         UPDATE migrations.backfills b SET state = 'replaced', finished_at = clock_timestamp()
         WHERE b.version = job ->> 'version' AND b.operation = job ->> 'operation' AND b.relation = job ->> 'subject'
           AND b.fingerprint <> job ->> 'fingerprint' AND b.state NOT IN ('done', 'replaced');
         INSERT INTO migrations.backfills (operation, relation, version, fingerprint, definition, pace, client)
         VALUES (job ->> 'operation', job ->> 'subject', job ->> 'version', job ->> 'fingerprint',
-                job -> 'definition', job -> 'pace', 'a script of --sql')
+                job -> 'definition' || jsonb_build_object('of', job -> 'of'), job -> 'pace', 'a script of --sql')
         RETURNING id INTO claimed;
     END IF;
     UPDATE migrations.backfills b SET epoch = b.epoch + 1,
@@ -67,6 +78,7 @@ DECLARE
 BEGIN
     CALL pg_temp.homeops_claim(job, claimed, claimed_epoch);
     IF claimed IS NULL THEN
+        PERFORM pg_advisory_unlock((job ->> 'lock')::bigint);
         RETURN;
     END IF;
     UPDATE migrations.backfill_ranges r SET is_done = true
@@ -87,8 +99,7 @@ BEGIN
         SELECT r.id, r.axis, r.high, (r.axis ->> 'oid')::oid::regclass AS leaf,
                coalesce(r.position, jsonb_build_object('low', r.low, 'high', NULL, 'is_open', false, 'stripe', 0,
                                                        'stripes', 1, 'after', NULL)) AS position
-        FROM migrations.backfill_ranges r 
-        WHERE r.backfill_id = claimed AND NOT r.is_done ORDER BY r.id
+        FROM migrations.backfill_ranges r WHERE r.backfill_id = claimed AND NOT r.is_done ORDER BY r.id
     LOOP
         CALL pg_temp.homeops_walk(
             job, span.leaf, to_jsonb(span) || jsonb_build_object(
@@ -182,7 +193,13 @@ BEGIN
     IF no_table IS NOT NULL THEN
         RAISE EXCEPTION '% is no table that can be gone through in batches. Nothing was changed.', no_table;
     END IF;
-    IF job ? 'check' THEN
+    job := job || jsonb_build_object('of', ({column_numbers})
+        || jsonb_build_object('table', coalesce(job ->> 'target', job ->> 'table')::regclass::oid::bigint));
+    IF job ? 'target' THEN
+        IF EXISTS (SELECT FROM ({tree}) s JOIN ({target_tree}) t ON t.oid = s.oid) THEN
+            RAISE EXCEPTION 'Rows of % can''t be copied into it in batches: each would meet those before. Nothing was '
+                'changed.', relation;
+        END IF;
         BEGIN
             EXECUTE job ->> 'check';
         EXCEPTION WHEN grouping_error THEN

@@ -53,7 +53,10 @@ class Growth:
         if shared.job.operation != "backfill":
             return
         plain = [made for made in shared.plans.values() if made.stripes.is_plain]
-        large = self._too_large(connection, plain, shared.control.pace.max_growth)
+        try:
+            large = self._too_large(connection, plain, shared.control.pace.max_growth)
+        except LockNotAvailable:  # somebody changes a table: it is looked at again with the next beat
+            return
         if large:
             shared.control.set_hold(f"vacuum of {', '.join(map(str, large))}")
             of(connection, large, analyze=False)
