@@ -12,6 +12,7 @@ from tests.faults.runs import Ended, Order, Running
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.stock import Stock
 from tests.fixtures.waiting import until
+from tests.online.filling import slowly
 
 ROWS = 4000
 PACE = "with online.pace(batch_rows=20, min_batch_rows=1, max_batch_rows=20):"
@@ -102,11 +103,11 @@ def kill(running: Running) -> None:
 
 def often(times: int, *quick: str) -> pytest.MarkDecorator:
     """Every case so many times, with the slow ones; those that are named a few times in the quick run too."""
-    every = [pytest.param(case, times, marks=pytest.mark.slow) for case in CASES]
+    every = [slowly(case, times) for case in CASES]
     return pytest.mark.parametrize(("case", "times"), [*((case, times // 10) for case in quick), *every])
 
 
-@often(50, "by key, striped", "by page")
+@often(50, "by key, striped")
 def test_the_process_is_killed(bench: Bench, case: str, times: int) -> None:
     until_it_is_done(bench, case, times, kill)
 
@@ -137,7 +138,7 @@ def test_the_server_is_stopped_at_once_and_started(
     assert until_it_is_done(bench, case, times, stop) > 0
 
 
-@often(50, "by key")
+@often(30, "by key")
 def test_any_session_of_it_is_ended(bench: Bench, case: str, times: int) -> None:
     """A worker's, the one that holds the claim, the one that looks, or the revision's own."""
 

@@ -29,6 +29,11 @@ create trigger counted after update on {table} for each row execute function cou
 """
 
 
+def slowly(*values: object) -> Any:
+    """One set of parameters that the quick run leaves out."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def nobody_else_counts() -> Iterator[None]:
     """Import it into a module of tests: their backfills wait for what the test itself does, and for nothing else."""

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from homeops_db import online
 from homeops_db.errors import ObjectError
 from homeops_db.history import backfills
+from homeops_db.online.backfill.plan import STRIPES
 from tests.fixtures.databases import connect
 from tests.fixtures.waiting import until
 from tests.online.columns import MOSTLY_HERE
@@ -24,6 +25,7 @@ from tests.online.filling import (
     nobody_else_counts,  # noqa: F401 - a fixture
     rows,
     scalar,
+    slowly,
 )
 from tests.online.meanwhile import at
 
@@ -63,8 +65,8 @@ def test_the_issues_example(run: Run, db: Connection) -> None:
     assert done.seconds > 0
     (plan,) = done.plan
     assert plan.startswith(
-        "financial.transactions: striped ctid, S=8, because amount_decimal compared with what is assigned "
-        "tells which rows are left; no index covers what is set"
+        f"financial.transactions: striped ctid, S={STRIPES}, because amount_decimal compared with what is "
+        "assigned tells which rows are left; no index covers what is set"
     )
     assert done.notices[0].startswith("about 2.7k of about 3k rows to do: ")
     assert "trigger log_it (public.log_it) fires on each row, AFTER UPDATE OF amount_decimal" in done.notices
@@ -124,7 +126,7 @@ def keys_and_stripes(*quick: tuple[str, int], also: Sequence[str] = ()) -> pytes
     every = [(key, stripes) for key in (*KEYS, *also) for stripes in (1, 4)]
     return pytest.mark.parametrize(
         ("key", "stripes"),
-        [pytest.param(*one, marks=[] if one in quick else pytest.mark.slow) for one in every],
+        [one if one in quick else slowly(*one) for one in every],
     )
 
 
@@ -208,7 +210,7 @@ def test_without_a_key_something_must_tell(run: Run, db: Connection) -> None:
 @pytest.mark.parametrize(
     ("expression", "where"),
     [
-        ("nullif(g, g)", None),
+        slowly("nullif(g, g)", None),
         ("nullif(g, g)", "m IS NULL"),
         ("nullif(g, g) + extract(year from now())", "m IS NULL"),
         ("nullif(g, g) + extract(year from now())", None),
@@ -229,7 +231,7 @@ def test_rows_that_stay_null_are_not_rewritten_for_ever(
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("values", ["n + 1", "-g", "-g + extract(year from now()) * 0"])
+@pytest.mark.parametrize("values", ["n + 1", "-g", slowly("-g + extract(year from now()) * 0")])
 def test_a_condition_with_or_stays_whole(run: Run, db: Connection, values: str) -> None:
     fill(db, "id int primary key", "g", count=200)
     expected = scalar(
@@ -345,7 +347,7 @@ insert into events select g, g, g, g from generate_series(1, 399) g;
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("values", ["n + 1", "-g"])
+@pytest.mark.parametrize("values", ["n + 1", slowly("-g")])
 def test_every_partition(run: Run, db: Connection, values: str) -> None:
     db.execute(PARTITIONED)
     done = run(online.backfill, "events", {"n": values}, where="events.g <> 7")
@@ -375,7 +377,7 @@ def test_partitions_that_come_and_go_meanwhile(run: Run, db: Connection) -> None
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("values", ["n + 1", "-g"])
+@pytest.mark.parametrize("values", ["n + 1", slowly("-g")])
 def test_children_are_done_once_each(run: Run, db: Connection, values: str) -> None:
     fill(db, "id int primary key", "g", count=100)
     db.execute("create table kid (extra int, primary key (id)) inherits (t)")
@@ -402,7 +404,7 @@ def hypertable(empty_url: URL) -> Iterator[Connection]:
         yield db
 
 
-@pytest.mark.parametrize("values", ["n + 1", pytest.param("-g", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("values", ["n + 1", slowly("-g")])
 def test_every_chunk_of_a_hypertable(empty_url: URL, hypertable: Connection, values: str) -> None:
     chunks = scalar(hypertable, "select count(*) from show_chunks('m')")
     assert chunks > 3
@@ -431,7 +433,7 @@ def test_chunks_that_come_and_go_meanwhile(empty_url: URL, hypertable: Connectio
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [slowly(1), 3])
 def test_rows_are_deleted_in_batches(run: Run, db: Connection, workers: int) -> None:
     fill(db, "id int primary key", "g", count=1500)
     db.execute(

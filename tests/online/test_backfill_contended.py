@@ -23,6 +23,7 @@ from tests.online.filling import (
     nobody_else_counts,  # noqa: F401 - a fixture
     rows,
     scalar,
+    slowly,
     waited_for,
 )
 from tests.online.meanwhile import at, in_background
@@ -52,7 +53,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("values", [TELLS, COUNTS])
+@pytest.mark.parametrize("values", [TELLS, slowly(COUNTS)])
 def test_a_locked_row_is_waited_for_and_nobody_waits_long(
     run: Run, db: Connection, any_url: URL, short_pauses: None, values: dict[str, str]
 ) -> None:
@@ -70,7 +71,7 @@ def test_a_locked_row_is_waited_for_and_nobody_waits_long(
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("values", [TELLS, COUNTS])
+@pytest.mark.parametrize("values", [slowly(TELLS), COUNTS])
 def test_giving_up_on_a_row_keeps_the_others(
     run: Run, db: Connection, any_url: URL, short_pauses: None, values: dict[str, str]
 ) -> None:
@@ -89,7 +90,7 @@ def test_giving_up_on_a_row_keeps_the_others(
 
 @MOSTLY_HERE
 @pytest.mark.usefixtures("short_pauses")
-@pytest.mark.parametrize("point", ["look: before", "begun", "ranges stored", "batch: done"])
+@pytest.mark.parametrize("point", [slowly("look: before"), "begun", slowly("ranges stored"), "batch: done"])
 def test_a_table_that_is_locked_as_a_whole_is_waited_for(
     run: Run, db: Connection, any_url: URL, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -243,14 +244,7 @@ def text_for(sqlstate: str) -> dict[str, str]:
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize(
-    "poison",
-    [
-        pytest.param(kind, marks=[] if kind in ("a value", "a foreign key, at commit") else pytest.mark.slow)
-        for kind in POISON
-    ],
-    indirect=True,
-)
+@pytest.mark.parametrize("poison", ["a value", *map(slowly, [*POISON][1:])], indirect=True)
 def test_a_row_that_cannot_be_done_is_found_and_named(
     run: Run, db: Connection, poison: tuple[str, Callable[..., Any], Callable[[], Any]]
 ) -> None:
@@ -276,7 +270,7 @@ def test_a_row_that_cannot_be_done_is_found_and_named(
 @MOSTLY_HERE
 @pytest.mark.parametrize("poison", ["a value"], indirect=True)
 @pytest.mark.parametrize(
-    "options", [{"by": "ctid", "stripes": 1}, {"by": "ctid", "stripes": 8}, {"workers": 3}]
+    "options", [slowly({"by": "ctid", "stripes": 1}), {"by": "ctid", "stripes": 8}, slowly({"workers": 3})]
 )
 def test_some_rows_may_be_passed_over(
     run: Run, db: Connection, options: dict[str, Any],

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from homeops_db import faults, online
 from homeops_db.errors import RevisionFailedError
-from homeops_db.history import backfill_standing
+from homeops_db.history import backfill_orders, backfill_standing
 from homeops_db.history.patience import driver_of
 from homeops_db.online.backfill import keeper, loop, worker
 from tests.faults.runs import Order, Running, Runs
@@ -28,6 +28,7 @@ from tests.online.filling import (
     nobody_else_counts,  # noqa: F401 - a fixture
     rows,
     scalar,
+    slowly,
 )
 from tests.online.meanwhile import at, in_background
 
@@ -51,7 +52,7 @@ def runs() -> Iterator[Runs]:
     process.close()
 
 
-@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.slow), 4], ids=["plain", "striped"])
+@pytest.fixture(params=[slowly(1), 4], ids=["plain", "striped"])
 def order(request: pytest.FixtureRequest, any_url: URL, db: Connection) -> Callable[..., Order]:
     """A run of the same backfill in a process of its own; nothing tells rows that are done from the others."""
     fill(db, "id int primary key", "g", count=400)
@@ -126,6 +127,22 @@ def test_when_the_first_is_killed_the_other_takes_over(
     assert ended.code == 0, ended.said
     assert each_once(db)
     assert rows(db, "select state, epoch from migrations.backfills") == [("done", 2)]
+
+
+@MOSTLY_HERE
+def test_when_the_first_is_cancelled_so_is_the_other(
+    runs: Runs, db: Connection, order: Callable[..., Order]
+) -> None:
+    with runs.started(order(fault="freeze", at=BATCH, nth=3)) as first:
+        reaches(first, BATCH, 3)
+        with runs.started(order()) as second:
+            until(lambda: follows(db))
+            backfill_orders.cancel(db, 1)
+            first.signal(signal.SIGCONT)
+            ended = first.wait(), second.wait()
+    assert [one.code for one in ended] == [1, 1], ended
+    assert "was cancelled while this run followed it" in ended[1].said
+    assert rows(db, "select state, epoch from migrations.backfills") == [("cancelled", 1)]
 
 
 # A run that was taken for dead, and isn't -------------------------------------------------------------
@@ -215,7 +232,7 @@ def workers(db: Connection) -> list[int]:
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("which", ["the worker", "the keeper", "both"])
+@pytest.mark.parametrize("which", [slowly("the worker"), slowly("the keeper"), "both"])
 def test_it_goes_on_by_itself_when_a_session_of_its_own_is_ended(
     run: Run, db: Connection, quick: None, which: str
 ) -> None:
@@ -260,7 +277,7 @@ def test_a_worker_that_is_ended_inside_a_batch_does_it_again(run: Run, db: Conne
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("point", ["begun", "ranges stored", "closing pass done", "ended"])
+@pytest.mark.parametrize("point", ["begun", slowly("ranges stored"), "closing pass done", slowly("ended")])
 def test_a_claim_that_is_lost_between_two_steps(run: Run, db: Connection, quick: None, point: str) -> None:
     fill(db, "id int primary key", "g", count=100)
     passed: list[str] = []

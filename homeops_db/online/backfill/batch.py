@@ -13,9 +13,9 @@ from homeops_db.online.backfill.job import Job, relation
 from homeops_db.online.backfill.position import Position
 from homeops_db.online.backfill.ranges import Range
 
-# The first part locks the range's row first: whoever takes the run over waits for the batch, or the batch finds
-# another epoch and does nothing. By the number of batches, one that is sent again after its connection broke
-# finds that the server has done it all the same. pg_stat_get_xact_… counts this session's own work.
+# The range's row is locked first: whoever takes the run over waits for the batch, or the batch finds another
+# epoch and does nothing. By the number of batches, one that is sent again after its connection broke finds
+# that the server has done it all the same. pg_stat_get_xact_… counts this session's own work.
 _STATEMENT: Final = sql.SQL("""
 WITH homeops_mine AS MATERIALIZED (
     SELECT r.id FROM migrations.backfill_ranges r

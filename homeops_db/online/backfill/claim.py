@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from homeops_db.errors import OnlineError
 from homeops_db.history import backfills
 from homeops_db.history.backfills import Backfill
 from homeops_db.online.backfill.job import Job
@@ -32,6 +33,9 @@ def take(keeper: Keeper, print_: str, follow: Callable[[Backfill], None]) -> Bac
 
     Returns:
         The backfill as the run that was followed has ended it; None when nobody was.
+
+    Raises:
+        OnlineError: The operator has cancelled it while it was followed.
     """
     followed = False
     while not keeper.try_lock(backfills.lock_key(print_)):
@@ -40,4 +44,10 @@ def take(keeper: Keeper, print_: str, follow: Callable[[Backfill], None]) -> Bac
             followed = True
             follow(found)
         time.sleep(_POLL)
-    return keeper.ask(lambda connection: backfills.of_fingerprint(connection, print_)) if followed else None
+    ended = keeper.ask(lambda connection: backfills.of_fingerprint(connection, print_)) if followed else None
+    if ended is not None and ended.state == backfills.CANCELLED:
+        raise OnlineError(
+            f"Backfill {ended.id} of {ended.relation} was cancelled while this run followed it. What was "
+            "done stays. A re-run of the revision goes on from there."
+        )
+    return ended

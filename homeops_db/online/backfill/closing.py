@@ -20,7 +20,8 @@ PASSES: Final = 10
 COUNTED: Final = 10_000
 """As far as rows are counted that are left."""
 
-_LOOK: Final = 0.05  # seconds
+_FIRST_LOOK: Final = 0.005  # seconds: our own workers' connections have just been closed
+_LOOK: Final = 0.05
 
 
 def wait_for_writers(
@@ -47,7 +48,7 @@ def wait_for_writers(
     began = time.monotonic()
     oids = [table.oid for table in tables]
     first = _writers(observe, oids)
-    waiting = first
+    waiting, pause = first, _FIRST_LOOK
     while waiting and tell(report.described(waiting[0])):
         if time.monotonic() - began > give_up_after.total_seconds():
             raise report.stalled(
@@ -57,7 +58,8 @@ def wait_for_writers(
                 cost=Cost(),
                 left="All that was committed is done; the proof that nothing is left isn't given.",
             )
-        time.sleep(_LOOK)
+        time.sleep(pause)
+        pause = min(2 * pause, _LOOK)
         still = {holder.transaction for holder in _writers(observe, oids)}
         waiting = [holder for holder in first if holder.transaction in still]
 

@@ -33,6 +33,7 @@ class Control:
     rows: int = 0
     batches: int = 0
     pids: dict[int, int] = field(default_factory=dict)
+    _busy: int = 0
     _pauses: int = 0
     _stopped: bool = False
     _waiting: deque[Range] = field(default_factory=deque)
@@ -117,11 +118,23 @@ class Control:
         return self._stopped
 
     def wait(self, seconds: float) -> None:
-        """Let the control loop sleep until something happens, or so long."""
+        """Let the control loop sleep until something happens, or so long; not at all when nobody is left."""
         with self._changed:
-            self._changed.wait(timeout=seconds)
+            if self._busy:
+                self._changed.wait(timeout=seconds)
 
-    def tell(self) -> None:
-        """Wake the control loop."""
+    def begin(self, workers: int) -> None:
+        """Count the workers that are about to begin."""
         with self._changed:
+            self._busy += workers
+
+    def end(self) -> None:
+        """Count one that has ended, and wake the control loop."""
+        with self._changed:
+            self._busy -= 1
             self._changed.notify_all()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker is left."""
+        return self._busy > 0

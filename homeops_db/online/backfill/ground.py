@@ -130,6 +130,7 @@ class Ground:
             "telling": self.asked.telling,
             "by": self.asked.by,
             "stripes": self.asked.stripes,
+            "workers": self.asked.workers,
             "share": self.share,
         }
 

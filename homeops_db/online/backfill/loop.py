@@ -79,10 +79,11 @@ class Loop:
             threading.Thread(target=Worker(number, self.shared).run, name=f"backfill-{number}", daemon=True)
             for number in range(min(workers, max(1, len(ranges))))
         ]
+        control.begin(len(threads))
         for thread in threads:
             thread.start()
         try:
-            while any(thread.is_alive() for thread in threads):
+            while control.is_busy:
                 control.wait(_GLANCE)
                 self._step(ranges)
         except BaseException as error:

@@ -16,8 +16,9 @@ from homeops_db.online.backfill.axis import Axis
 from homeops_db.online.backfill.job import Job, relation
 from homeops_db.online.backfill.size import Stripes
 
-STRIPES: Final = 16
-"""More cost more visits of a page, fewer more updates that leave theirs: 16 took the least (measured)."""
+STRIPES: Final = 8
+STRIPES_OF_SEVERAL: Final = 16
+"""With several workers each one's transactions keep the others' dead rows for a while."""
 
 _SMALL: Final = 64  # pages; a window of several stripes is larger
 _ROOMY: Final = 60  # percent; with that much room on each page, updates stay there by themselves
@@ -67,6 +68,7 @@ def make(
     telling: str,
     by: By | None = None,
     stripes: int | None = None,
+    workers: int = 1,
     share: float = 1.0,
 ) -> Plan | None:
     """Choose how one leaf is gone through; None where it was dropped meanwhile.
@@ -78,6 +80,7 @@ def make(
         telling: What tells rows that are done from the others, or why nothing does.
         by: The author's choice.
         stripes: The author's choice, a power of two.
+        workers: How many work at once.
         share: How many of the rows are to do, 0 to 1, about.
 
     Raises:
@@ -88,7 +91,7 @@ def make(
         return None
     keys = heap.keys(connection, table.oid)
     axis, why = _axis(job, table, keys[0] if keys else None, telling, by)
-    number = stripes or STRIPES
+    number = stripes or (STRIPES if workers == 1 else STRIPES_OF_SEVERAL)
     because = "no index covers what is set, so new versions fit on the pages of the old ones"
     covering = [one.name for one in firing.covering(connection, [table.oid], job.columns)]
     plain = _stripes(job, found, axis, keys[0] if keys else None, share) or _covered(covering)

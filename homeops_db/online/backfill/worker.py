@@ -89,7 +89,7 @@ class Worker:
             control.pids.pop(self.number, None)
             if self._connection is not None:
                 self._connection.close()
-            control.tell()
+            control.end()
 
     def _go_through(self, range_: Range) -> None:
         self._calm()
