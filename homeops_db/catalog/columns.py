@@ -92,6 +92,12 @@ where i.inhrelid = %(oid)s
 order by i.inhseqno
 """
 
+GENERATED: LiteralString = """
+select a.attname from pg_attribute a
+where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped and a.attgenerated <> ''
+order by a.attnum
+"""
+
 NAMES: LiteralString = """
 select a.attname from pg_attribute a
 where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
@@ -156,6 +162,12 @@ def column(connection: Connection, table_oid: int, name: str) -> Column | None:
     """Read the column of that name. Takes no lock."""
     with connection.cursor(row_factory=class_row(Column)) as cursor:
         return cursor.execute(COLUMN, {"oid": table_oid, "name": name}).fetchone()
+
+
+def generated(connection: Connection, table_oid: int) -> list[str]:
+    """Read the names of a table's generated columns. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(GENERATED, {"oid": table_oid}).fetchall()
 
 
 def names(connection: Connection, table_oid: int) -> list[str]:

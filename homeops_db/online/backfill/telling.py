@@ -18,7 +18,7 @@ from psycopg.errors import (
     ProgrammingError,
 )
 
-from homeops_db.catalog import assignments, heap, tables
+from homeops_db.catalog import assignments, columns, heap, tables
 from homeops_db.catalog.assignments import Assignment
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
@@ -95,19 +95,23 @@ def tell(work: Work, table: Table, values: Mapping[str, str], where: str | None)
             quick = shortcut.condition(table.name, values, where)
             return replace(_by_value(work, table, assigned, where, were_empty=True), quick=quick)
         return _by_value(work, table, assigned, where, were_empty=False)
-    if empty and not (_counts(values) and _has_keys(work, table)):
+    if empty and not (_counts(work, table, values) and _has_keys(work, table)):
         return Telling(f"({where})", f"{empty[0]} IS NULL tells which rows are left ({obstacles[0]})", False)
     return Telling(None, f"nothing tells which rows are left: {obstacles[0]}", False)
 
 
-def _counts(values: Mapping[str, str]) -> bool:
-    """Whether an expression reads what is set: then a row that stays NULL mustn't be done again."""
+def _counts(work: Work, table: Table, values: Mapping[str, str]) -> bool:
+    """Whether an expression reads what is set: then a row that stays NULL mustn't be done again.
+
+    What is generated may be generated from that.
+    """
+    own = {"", *values, *columns.generated(work.connection, table.oid)}
     read = [
         syntax.column_path(node)
         for name, text in values.items()
         for node in syntax.nodes(syntax.expression(text, f"The expression of {name}"))
     ]
-    return any(path[-1] in {"", *values} for path in read if path)
+    return any(path[-1] in own for path in read if path)
 
 
 def _has_keys(work: Work, table: Table) -> bool:
