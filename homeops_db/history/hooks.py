@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -70,6 +71,7 @@ class Recorder:
     show_progress: ShowProgress | None = None
     current: Step | None = None
     started: float = 0.0
+    counted: Counter[str] = field(default_factory=Counter)
 
     def steps(self, plan: Steps) -> Steps:
         """Wrap Alembic's plan: note each step's start; asking for the next one means it was committed."""
@@ -145,6 +147,7 @@ class Recorder:
         if self.lock is not None:
             self._event(self._revision(step), _direction(step.info), "started")
         self.current, self.started = step, time.perf_counter()
+        self.counted.clear()
 
     def _be_patient(self, step: Step, context: MigrationContext) -> None:
         if self.lock is not None:
@@ -168,6 +171,11 @@ class Recorder:
         if self.current is not None and self.lock is not None:
             revision, direction = self._revision(self.current), _direction(self.current.info)
             self._event(revision, direction, "step", detail=json.dumps(detail))
+
+    def count_step(self, what: str) -> int:
+        """Count how often the revision in hand has done this before: a re-run of it counts alike."""
+        self.counted[what] += 1
+        return self.counted[what] - 1
 
     def step_begun(self, detail: Mapping[str, Any]) -> bool:
         """Tell whether an earlier run of the revision in hand, that didn't end, recorded this step."""

@@ -363,6 +363,27 @@ def test_what_is_done_is_not_done_again_when_a_later_step_failed(
 
 
 @MOSTLY_HERE
+def test_the_same_twice_in_one_revision_is_done_twice(toy: Toy, any_url: URL, with_rows: Connection) -> None:
+    """And a re-run knows which of the two was done."""
+    again = 'online.backfill("t1", {"n": "n + 1"})'
+    revise(
+        toy,
+        again,
+        "op.execute('insert into steps values (1)')",
+        again,
+        "op.execute('insert into ends values (1)')",
+    )
+    for missing, count in (("steps", 1), ("ends", 2), ("ends", 2)):
+        with pytest.raises(RevisionFailedError, match=f'"{missing}" does not exist'):
+            command.upgrade(toy.config(any_url), "v1.1.0")
+        assert scalar(with_rows, f"select count(*) from t1 where n = id + {count}") == 100
+        with_rows.execute("create table if not exists steps (a int)")
+    with_rows.execute("create table ends (a int)")
+    command.upgrade(toy.config(any_url), "v1.1.0")
+    assert scalar(with_rows, "select count(*) from t1 where n = id + 2") == 100
+
+
+@MOSTLY_HERE
 def test_a_revision_that_was_mended_begins_anew(toy: Toy, any_url: URL, with_rows: Connection) -> None:
     with_rows.execute("update t1 set n = 0 where id = 60")
     revise(

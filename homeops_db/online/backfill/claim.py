@@ -15,9 +15,12 @@ from homeops_db.online.backfill.keeper import Keeper
 _POLL: Final = 0.5  # seconds
 
 
-def fingerprint(job: Job, version: str | None) -> str:
-    """Tell a backfill from every other one: by its revision, its table, and what it does."""
-    told = [version, job.operation, job.subject, job.definition]
+def fingerprint(job: Job, version: str | None, before: int = 0) -> str:
+    """Tell a backfill from every other one: by its revision, its table, and what it does.
+
+    ``before`` is how often the same revision has done the same before: it may mean to do it again.
+    """
+    told = [version, job.operation, job.subject, job.definition, *([before] if before else [])]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

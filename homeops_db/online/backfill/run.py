@@ -60,7 +60,7 @@ class Run:
         keeper = Keeper(sessions, self.work.policy.give_up_after)
         try:
             backfills.ensure(keeper.connection)
-            print_ = claim.fingerprint(self.job, self._version)
+            print_ = self._fingerprint()
             followed = claim.take(keeper, print_, self._follow)
             known = followed or backfills.of_fingerprint(keeper.connection, print_)
             if known is not None and is_void(self.job, known):
@@ -244,6 +244,11 @@ class Run:
         recorder = self.work.recorder
         revision = recorder.current_revision if recorder is not None else None
         return None if revision is None else revision.version
+
+    def _fingerprint(self) -> str:
+        recorder, print_ = self.work.recorder, claim.fingerprint(self.job, self._version)
+        before = recorder.count_step(print_) if recorder is not None else 0
+        return claim.fingerprint(self.job, self._version, before) if before else print_
 
     def _mark(self, number: int) -> dict[str, Any]:
         return {"operation": self.job.operation, "backfill": number}
