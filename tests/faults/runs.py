@@ -25,7 +25,7 @@ from homeops_db import faults, online
 from homeops_db.history import session  # noqa: F401 - loaded once, for all forks
 from homeops_db.history.patience import driver_of
 from homeops_db.localdb import account
-from homeops_db.online.backfill import script, telling  # noqa: F401 - the same
+from homeops_db.online.backfill import delete, insert, operation, run, script, telling  # noqa: F401 - the same
 from homeops_db.settings import Settings
 from tests.fixtures.databases import connect
 from tests.fixtures.projects import alembic_config
