@@ -125,7 +125,7 @@ def test_a_deadlock_costs_one_more_try(run: Run, db: Connection, any_url: URL) -
             online.policy(lock_timeout="20s"),
             in_background(lambda: run(online.backfill, "t", TELLS, stripes=1)) as outcome,
         ):
-            until(lambda: is_waiting(looks, "counted AS"))  # it has the first 49 rows
+            until(lambda: is_waiting(looks, "FROM pg_temp.homeops_batch"))  # it has the first 49 rows
             with in_background(lambda: other.execute("update t set filler = 'y' where id = 10; commit")):
                 until(lambda: is_waiting(looks, "where id = 10"))
                 db.execute("select pg_advisory_unlock(4)")  # now it comes to row 90

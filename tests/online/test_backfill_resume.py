@@ -158,7 +158,7 @@ def test_its_batch_under_way_is_waited_for(runs: Runs, db: Connection, order: Ca
         select pg_advisory_lock(4)
     """)
     with connect_like(db) as looks, runs.started(order()) as first:
-        until(lambda: is_waiting(looks, "counted AS"))
+        until(lambda: is_waiting(looks, "FROM pg_temp.homeops_batch"))
         first.signal(signal.SIGSTOP)
         terminate(looks, holder(looks))
         with runs.started(order()) as second:
@@ -226,7 +226,7 @@ def workers(db: Connection) -> list[int]:
     """The pids whose last statement was a batch."""
     found = rows(
         db,
-        "select pid from pg_stat_activity where query ~ 'counted AS' and datname = current_database() and pid <> pg_backend_pid()",
+        "select pid from pg_stat_activity where query like '%FROM pg_temp.homeops_batch%' and datname = current_database() and pid <> pg_backend_pid()",
     )
     return [pid for (pid,) in found]
 
@@ -268,7 +268,7 @@ def test_a_worker_that_is_ended_inside_a_batch_does_it_again(run: Run, db: Conne
         online.policy(lock_timeout="20s"),
         in_background(lambda: run(online.backfill, "t", {"n": "n + 1"})) as outcome,
     ):
-        until(lambda: is_waiting(looks, "counted AS"))
+        until(lambda: is_waiting(looks, "FROM pg_temp.homeops_batch"))
         for pid in workers(looks):
             terminate(looks, pid)
         db.execute("select pg_advisory_unlock(4)")

@@ -117,7 +117,7 @@ def test_workers_that_are_terminated_again_and_again(
 TERMINATE = b"""
 with batches as materialized (
     select pid from pg_stat_activity
-    where datname = current_database() and query like '%WITH homeops_mine%' and pid <> pg_backend_pid()
+    where datname = current_database() and query like '%FROM pg_temp.homeops_batch%' and pid <> pg_backend_pid()
 )
 select pid from batches where pg_terminate_backend(pid)
 """

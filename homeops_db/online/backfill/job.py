@@ -66,10 +66,13 @@ class Job:
         return self.condition if self.quick is None else sql.SQL(self.quick)
 
     @property
+    def tells_still(self) -> bool:
+        """Whether a row that was just done may tell that it would be done again."""
+        return self.operation == "backfill" and (self.todo or self.source) is not None
+
+    @property
     def still(self) -> Condition:
-        """What tells of a row just done whether it would be done again; false where that is known."""
-        if self.operation != "backfill" or (self.todo or self.source) is None:
-            return sql.SQL("false")
+        """What tells of a row just done whether it would be done again."""
         return sql.SQL("(") + self.condition + sql.SQL(") IS TRUE")
 
 

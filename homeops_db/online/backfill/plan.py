@@ -14,12 +14,9 @@ from homeops_db.online.backfill import axis as axes
 from homeops_db.online.backfill.asked import By
 from homeops_db.online.backfill.axis import Axis
 from homeops_db.online.backfill.job import Job, relation
-from homeops_db.online.backfill.size import Stripes
+from homeops_db.online.backfill.size import WIDER, Stripes
 
 STRIPES: Final = 8
-STRIPES_OF_SEVERAL: Final = 16
-"""With several workers each one's transactions keep the others' dead rows for a while."""
-
 _SMALL: Final = 64  # pages; a window of several stripes is larger
 _ROOMY: Final = 60  # percent; with that much room on each page, updates stay there by themselves
 _CORRELATED: Final = 0.9
@@ -91,7 +88,7 @@ def make(
         return None
     keys = heap.keys(connection, table.oid)
     axis, why = _axis(job, table, keys[0] if keys else None, telling, by)
-    number = stripes or (STRIPES if workers == 1 else STRIPES_OF_SEVERAL)
+    number = stripes or STRIPES
     because = "no index covers what is set, so new versions fit on the pages of the old ones"
     covering = [one.name for one in firing.covering(connection, [table.oid], job.columns)]
     plain = _stripes(job, found, axis, keys[0] if keys else None, share) or _covered(covering)
@@ -103,7 +100,8 @@ def make(
     return Plan(
         table,
         axis,
-        Stripes(number, found.buffers / _CACHED * density),
+        # Several workers' batches keep each other's dead rows for a while: a page is visited again later.
+        Stripes(number, found.buffers / _CACHED * density, span=1 if workers == 1 else WIDER),
         found.blocks,
         found.tuples if found.is_analyzed else found.blocks * density,
         density,

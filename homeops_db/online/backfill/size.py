@@ -13,6 +13,7 @@ _STEEPEST: Final = 2.0
 """By how much a window may be larger or smaller than the one before it."""
 
 _BATCHES: Final = 8
+"""Batches of a wide window from which its size is learnt, since its end may be far."""
 
 _SPARSEST: Final = 0.01
 """A window in which fewer rows are to do isn't made larger for that any more."""
@@ -20,8 +21,14 @@ _SPARSEST: Final = 0.01
 _PAYS: Final = 0.3
 """Share of updates that stay on their page, below which stripes cost more than they save (measured)."""
 
-_WIDER: Final = 4
-_WIDEST: Final = 64  # batches a stripe
+_WORTH: Final = 0.6
+"""Share below which wider windows are tried: eight stripes give 0.8 where nothing delays pruning."""
+
+WIDER: Final = 4
+"""Times as wide: enough for the transactions that began meanwhile to end, twice as wide wasn't (measured)."""
+
+_WIDEST: Final = 64
+"""Batches of one stripe. What still keeps dead rows then is no short transaction."""
 
 _ENOUGH: Final = 20_000
 """Rows from which a share says something."""
@@ -90,13 +97,14 @@ class Stripes:
         buffers: Rows that fit into a part of the server's cache: a window is visited again while it is there.
         changes: Each change, in words.
         clock: Gives seconds.
+        span: How many batches one stripe of a window takes.
     """
 
     most: int
     buffers: float = math.inf
+    span: int = 1
     changes: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
-    _span: int = 1
     _plain_since: float | None = None
     _rows: int = 0
     _hot: int = 0
@@ -112,7 +120,7 @@ class Stripes:
             return Shape(1)
         if self._plain_since is not None and self.clock() - self._plain_since < _TRY_AGAIN:
             return Shape(1)
-        return Shape(self.most, self._span)
+        return Shape(self.most, self.span)
 
     def learn(self, shape: Shape, rows: int, hot: int) -> None:
         """Take in one window: rows done, and those of them that stayed on their page."""
@@ -126,14 +134,16 @@ class Stripes:
         if share >= _PAYS and self._plain_since is not None:
             self.changes.append(f"striped again: {share:.0%} of the updates stay on their page")
             self._plain_since = None
-        elif share < _PAYS:
+        elif share < _WORTH:
             self._widen(share, rows / shape.span)
         self._rows = self._hot = 0
 
     def _widen(self, share: float, rows: float) -> None:
-        wider = self._span * _WIDER
+        wider = self.span * WIDER
         if wider <= _WIDEST and rows * wider <= self.buffers:
-            self._span = wider
+            self.span = wider
+            return
+        if share >= _PAYS:
             return
         if self._plain_since is None:
             self.changes.append(f"plain from here: {share:.0%} of the updates stayed on their page")

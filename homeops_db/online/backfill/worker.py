@@ -250,6 +250,7 @@ class Worker:
     def _connect(self) -> None:
         timeout: timedelta = self.shared.policy.lock_timeout
         self._connection = self.shared.sessions.open(lock_timeout=timeout, waits_for_disk=False)
+        batch.prepare(self._connection)
         self._hot_seen = 0
         self.shared.control.pids[self.number] = self._connection.info.backend_pid
 
