@@ -1,4 +1,4 @@
-"""One batch: a single statement that does the rows and moves the position, or neither."""
+"""One batch: a single round trip that does the rows and moves the position, or neither."""
 
 import time
 from dataclasses import dataclass

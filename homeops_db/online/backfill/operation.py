@@ -48,7 +48,7 @@ def backfill(
         workers: How many connections work at once, each on pages or keys of its own.
         by: "ctid" or "key", where the choice shall not be left to the catalog.
         stripes: In how many passes a window of pages is done, a power of two; 1 for plain windows.
-            Chosen when None: 8, or 16 with several workers, where updates can stay on their page.
+            Chosen when None: 8 where updates can stay on their page, else 1.
         vacuum: Whether each table is vacuumed and analyzed at the end.
 
     How hard it pushes, and what it waits for, is said by `online.pace`. It is watched and steered from
