@@ -59,11 +59,12 @@ where exists (select from (table direct union all table through_generated) r whe
 order by a.attnum
 """
 
-# 19: BEFORE, FOR EACH ROW, UPDATE.
+# 19: BEFORE, FOR EACH ROW, UPDATE. Those of a type change leave what its filling sets as it is.
 TRIGGERS_BEFORE_UPDATE: LiteralString = """
 select distinct t.tgname
 from pg_trigger t
 where t.tgrelid = any(%(oids)s) and not t.tgisinternal and t.tgenabled in ('O', 'A') and t.tgtype & 19 = 19
+  and not starts_with(t.tgname::text, 'zz_homeops_')
   and (t.tgattr::text = ''
        or exists (select from pg_attribute a where a.attrelid = t.tgrelid and a.attname = any(%(names)s)
                   and a.attnum = any(t.tgattr)))

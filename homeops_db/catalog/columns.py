@@ -104,6 +104,9 @@ where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
 
+TYPE_NAME: LiteralString = "select format_type(%(oid)s::oid, %(modifier)s::int)"
+IS_ENUM: LiteralString = "select typtype = 'e' from pg_type where oid = to_regtype(%(name)s)"
+
 HAS_NOT_NULL_CONSTRAINTS: LiteralString = "select current_setting('server_version_num')::int >= 180000"
 
 
@@ -214,6 +217,25 @@ def has_not_null_constraints(connection: Connection) -> bool:
     """Read whether NOT NULL is a constraint that can be added NOT VALID: since PostgreSQL 18."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(HAS_NOT_NULL_CONSTRAINTS).fetchone())
+
+
+def type_name(connection: Connection, type_: str) -> str:
+    """Have the server name a type that is given as SQL, as `Column` has it. Takes no lock.
+
+    Raises:
+        psycopg.ProgrammingError: There is no such type.
+    """
+    asked = connection.execute(f"SELECT NULL::{type_}".encode()).pgresult
+    assert asked is not None
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        values = {"oid": asked.ftype(0), "modifier": asked.fmod(0)}
+        return str(cursor.execute(TYPE_NAME, values).fetchone())
+
+
+def is_enum(connection: Connection, type_: str) -> bool:
+    """Read whether a type, as SQL names it, is an enumeration. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(IS_ENUM, {"name": type_}).fetchone())
 
 
 def parent_table(connection: Connection, table_oid: int) -> str | None:

@@ -44,6 +44,7 @@ select c.oid::bigint as oid, c.conname as name, c.contype::text as kind, c.conre
        pg_get_expr(c.conbin, c.conrelid) as condition
 from pg_constraint c
 """
+BY_OID: LiteralString = CONSTRAINT + "where c.oid = %(oid)s"
 BY_NAME: LiteralString = CONSTRAINT + "where c.conrelid = %(oid)s and c.conname = %(name)s"
 OF_TABLE: LiteralString = CONSTRAINT + "where c.conrelid = %(oid)s order by c.conname"
 
@@ -187,6 +188,12 @@ def constraint(connection: Connection, table_oid: int, name: str) -> Constraint 
     """Read the constraint of that name on a table. Takes no lock."""
     with connection.cursor(row_factory=class_row(Constraint)) as cursor:
         return cursor.execute(BY_NAME, {"oid": table_oid, "name": name}).fetchone()
+
+
+def by_oid(connection: Connection, oid: int) -> Constraint | None:
+    """Read one constraint. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Constraint)) as cursor:
+        return cursor.execute(BY_OID, {"oid": oid}).fetchone()
 
 
 def of_table(connection: Connection, table_oid: int) -> list[Constraint]:

@@ -66,6 +66,11 @@ def table(connection: Connection, name: str, schema: str | None) -> Table | None
         return cursor.execute(TABLE, {"schema": schema, "name": name}).fetchone()
 
 
+def by_oid(connection: Connection, oid: int) -> Table | None:
+    """Read one relation. Takes no lock."""
+    return next(iter(tree(connection, oid)), None)
+
+
 def tree(connection: Connection, oid: int) -> list[Table]:
     """Read a table and all its partitions or children, parents before children. Takes no lock."""
     with connection.cursor(row_factory=class_row(Table)) as cursor:

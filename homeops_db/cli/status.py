@@ -53,6 +53,7 @@ def _as_json(found: "Status", environment: str) -> dict[str, Any]:
         "lock": vars(found.lock) if found.lock else None,
         "runs": [vars(run) for run in found.runs],
         "backfills": _backfills(found),
+        "changes": _changes(found),
     }
 
 
@@ -60,6 +61,24 @@ def _backfills(found: "Status") -> list[dict[str, Any]] | None:
     from homeops_db.cli import backfill_shown
 
     return None if found.backfills is None else [backfill_shown.as_json(each) for each in found.backfills]
+
+
+def _changes(found: "Status") -> list[dict[str, Any]] | None:
+    if found.changes is None:
+        return None
+    return [
+        {
+            "operation": change.operation,
+            "table": change.relation,
+            "subject": change.subject,
+            "state": change.state,
+            "way_back": change.way_back,
+            "errors": change.errors,
+            "version": change.version,
+            "switched_at": change.switched_at,
+        }
+        for change in found.changes
+    ]
 
 
 def _tables(found: "Status", environment: str) -> list[object]:
@@ -111,6 +130,10 @@ def _lines(found: "Status", environment: str) -> list[tuple[str, object]]:
         lines.append(("backfills", summary(found.backfills)))
     elif found.backfills is None:
         lines.append(("backfills", Text(f"role {here.role} may not see them", "yellow")))
+    for change in found.changes or ():
+        what = f"{change.operation.replace('_', ' ')} of {change.relation}.{change.subject}"
+        colour = "red" if change.errors else "yellow"
+        lines.append(("changes", Text(f"{what}: {change.state}, {change.way_back}", colour)))
     if found.missing_roles:
         names = ", ".join(found.missing_roles)
         lines.append(("roles", Text(f"{names}: missing, or without the privileges of v1.0.0", "yellow")))

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final, LiteralString
 
 from psycopg import Connection
-from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from homeops_db.catalog import relations, server
-from homeops_db.errors import DatabaseError, ObjectError
+from homeops_db.catalog import relations
+from homeops_db.errors import ObjectError
+from homeops_db.history import tables
 from homeops_db.naming import LEDGER_SCHEMA
 
 DDL: Final = Path(__file__).with_name("backfills.sql").read_text(encoding="utf-8")
@@ -161,17 +161,8 @@ def ensure(connection: Connection) -> None:
     Raises:
         DatabaseError: The role may not make them.
     """
-    if is_ready(connection):
-        return
-    try:
-        with connection.transaction():
-            connection.execute(DDL.encode())
-    except InsufficientPrivilege as error:
-        here = server.server(connection)
-        raise DatabaseError(
-            f"Role {here.role} may not make tables in schema {LEDGER_SCHEMA}: {error.diag.message_primary}. "
-            "Nothing was changed. Connect as the schema's owner."
-        ) from None
+    if not is_ready(connection):
+        tables.make(connection, DDL)
 
 
 def one(connection: Connection, backfill_id: int) -> Backfill | None:

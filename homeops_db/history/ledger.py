@@ -20,12 +20,14 @@ from psycopg.rows import class_row, scalar_row
 
 from homeops_db.catalog import relations, server
 from homeops_db.errors import DatabaseError
-from homeops_db.history import backfills
+from homeops_db.history import backfills, changes
 from homeops_db.history.scripts import Revision
 from homeops_db.naming import LEDGER_SCHEMA
 
-DDL: Final = backfills.DDL + "\n" + Path(__file__).with_name("ledger.sql").read_text(encoding="utf-8")
-_FORMATS: Final = tuple(f"HomeOps ledger, format {number}" for number in (1, 2, 3))
+DDL: Final = "\n".join(
+    [backfills.DDL, changes.DDL, Path(__file__).with_name("ledger.sql").read_text(encoding="utf-8")]
+)
+_FORMATS: Final = tuple(f"HomeOps ledger, format {number}" for number in (1, 2, 3, 4))
 
 # Statements with :names run inside the revision's transaction, or are written out by --sql; there
 # the server's own clock measures the revision, because nothing else is there when it runs.

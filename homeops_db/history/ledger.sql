@@ -69,4 +69,4 @@ CREATE OR REPLACE TRIGGER schema_events_append_only
     FOR EACH STATEMENT EXECUTE FUNCTION migrations.refuse_change();
 
 -- The last statement: what psql leaves half done is no ledger of this format.
-COMMENT ON SCHEMA migrations IS 'HomeOps ledger, format 3';
+COMMENT ON SCHEMA migrations IS 'HomeOps ledger, format 4';

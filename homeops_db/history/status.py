@@ -9,8 +9,9 @@ from psycopg.errors import InsufficientPrivilege
 
 from homeops_db.catalog import server
 from homeops_db.catalog.server import Server
-from homeops_db.history import backfill_standing, ledger, lock
+from homeops_db.history import backfill_standing, changes, ledger, lock
 from homeops_db.history.backfill_standing import Standing
+from homeops_db.history.changes import Change
 from homeops_db.history.ledger import Event, VersionRow
 from homeops_db.history.lock import Holder
 from homeops_db.history.scripts import Revision
@@ -34,7 +35,10 @@ class Drift:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `homeops-db status` shows. ``backfills`` is None where our role may not see them."""
+    """Everything that `homeops-db status` shows.
+
+    ``backfills`` and ``changes`` are None where our role may not see them.
+    """
 
     server: Server
     current: str | None
@@ -48,6 +52,7 @@ class Status:
     lock: Holder | None
     runs: list[Event]
     backfills: list[Standing] | None
+    changes: list[Change] | None
 
     @property
     def exit_code(self) -> int:
@@ -92,6 +97,7 @@ def read(connection: Connection, revisions: Sequence[Revision]) -> Status:
         lock=holder,
         runs=ledger.events(connection, limit=LAST_RUNS, ended=True) if ready else [],
         backfills=_backfills(connection),
+        changes=_changes(connection),
     )
 
 
@@ -99,6 +105,14 @@ def _backfills(connection: Connection) -> list[Standing] | None:
     """Read those that are open. A role may have been granted the older tables of the ledger alone."""
     try:
         return backfill_standing.still_open(connection)
+    except InsufficientPrivilege:
+        return None
+
+
+def _changes(connection: Connection) -> list[Change] | None:
+    """Read the type changes that are open, as above."""
+    try:
+        return changes.still_open(connection)
     except InsufficientPrivilege:
         return None
 

@@ -15,15 +15,15 @@ from homeops_db.online import check, subject, validation
 from homeops_db.online.subject import Named
 from homeops_db.online.work import Script, Work
 
-_PREFIX: Final = "homeops_not_null_"
+PREFIX: Final = "homeops_not_null_"
 
 
 def proof_name(column_name: str) -> str:
     """Name the CHECK that proves a column: the same in every run, and never too long."""
-    name = _PREFIX + column_name
+    name = PREFIX + column_name
     if len(name.encode()) <= subject.LONGEST_NAME:
         return name
-    return f"{_PREFIX}{sha256(column_name.encode()).hexdigest()[:16]}"
+    return f"{PREFIX}{sha256(column_name.encode()).hexdigest()[:16]}"
 
 
 def ensure(work: Work, table: Table, column_name: str) -> None:

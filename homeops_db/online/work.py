@@ -99,7 +99,7 @@ class Work:
 
         def send(connection: Connection) -> None:
             for statement in statements:
-                connection.execute(_query(statement))
+                connection.execute(as_query(statement))
 
         self.under_locks(wants, send, step=step)
 
@@ -118,7 +118,7 @@ class Work:
         """
         faults.point(f"{self.operation}: {step}: before")
         with lifted_timeouts(self.connection), during():
-            self.connection.execute(_query(statement))
+            self.connection.execute(as_query(statement))
         self.changed = True
         faults.point(f"{self.operation}: {step}: done")
 
@@ -283,6 +283,7 @@ def _autocommit(context: MigrationContext, operation: str) -> Iterator[Connectio
         yield driver
 
 
-def _query(statement: Statement) -> Any:
+def as_query(statement: Statement) -> Any:
+    """Give a statement as psycopg takes it."""
     # psycopg's types want a literal; as bytes and without parameters it is sent as it stands.
     return statement.encode() if isinstance(statement, str) else statement

@@ -31,6 +31,8 @@ insert into visits_2 select g, g from generate_series(10, 19) g;
 
 WHOLE = "a whole revision"
 
+CHANGE = 'change = online.TypeChange("orders", "state", sa.Text, up="state::text", down="state::varchar(20)")'
+
 CASES: dict[str, str] = {
     "add_column": """
         online.add_column("orders", sa.Column("paid", sa.Boolean, server_default=sa.false(), nullable=False,
@@ -83,6 +85,19 @@ CASES: dict[str, str] = {
     "reindex": 'online.reindex("ix_state")',
     "reindex partitioned": 'online.reindex("ix_at")',
     "validate_constraint": 'online.validate_constraint("ck_state", "orders")',
+    "TypeChange": f"""
+        {CHANGE}
+        change.expand(); change.switch(); change.contract()
+    """,
+    "TypeChange and back": f"""
+        {CHANGE}
+        change.expand(); change.switch(); change.undo_switch(); change.undo_expand()
+    """,
+    "TypeChange of a key, and back from the end": """
+        change = online.TypeChange("customers", "id", sa.BigInteger, up="id::bigint", down="id::int")
+        change.expand(); change.switch(); change.contract()
+        change.undo_contract(); change.undo_switch(); change.undo_expand()
+    """,
     WHOLE: """
         online.add_column("orders", sa.Column("total", sa.Numeric(10, 2), server_default="0"))
         online.create_check_constraint("ck_total", "orders", "total >= 0")
@@ -98,5 +113,5 @@ CASES: dict[str, str] = {
 NO_OPERATIONS = {"Backfilled", "Done", "pace", "policy", "create_exclude_constraint"}
 """Exported, and nothing that could be broken off: the last one only refuses."""
 
-GOES_ON = {"backfill", "batched_delete", "batched_insert"}
-"""These work on connections of their own, and go on to their end when the revision's is lost."""
+GOES_ON = {"TypeChange", "backfill", "batched_delete", "batched_insert"}
+"""These work, or a part of them does, on connections of their own, and go on when the revision's is lost."""

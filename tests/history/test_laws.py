@@ -77,7 +77,7 @@ def test_base_is_an_empty_database_but_for_the_ledger(settings: Settings, databa
         ).fetchall()
     assert extensions == []
     assert [name for (name,) in objects] == [
-        "alembic_version", "backfill_errors", "backfill_ranges", "backfills", "migration_locks",
+        "alembic_version", "backfill_errors", "backfill_ranges", "backfills", "change_errors", "changes", "migration_locks",
         "schema_events", "schema_versions", "seed_runs",
     ]  # fmt: skip
 

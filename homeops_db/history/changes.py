@@ -1,0 +1,172 @@
+"""The state of type changes and restructures in schema ``migrations``."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, LiteralString
+
+from psycopg import Connection
+from psycopg.rows import class_row, scalar_row
+from psycopg.types.json import Jsonb
+
+from homeops_db.catalog import relations
+from homeops_db.history import tables
+from homeops_db.naming import LEDGER_SCHEMA
+
+DDL: Final = Path(__file__).with_name("changes.sql").read_text(encoding="utf-8")
+EXPANDING: Final = "expanding"
+EXPANDED: Final = "expanded"
+SWITCHED: Final = "switched"
+CONTRACTED: Final = "contracted"
+UNDONE: Final = "undone"
+
+ROWS: LiteralString = """
+select id, operation, relation, subject, version, definition, kept, state, started_at, expanded_at,
+       switched_at, ended_at,
+       (select count(*) from migrations.change_errors e where e.change_id = c.id)::int as errors
+from migrations.changes c
+"""
+_LAST: LiteralString = (
+    ROWS + "where operation = %(operation)s and relation = %(relation)s and subject = %(subject)s "
+    "order by id desc limit 1"
+)
+_OPEN: LiteralString = ROWS + "where state in ('expanding', 'expanded', 'switched') order by id"
+_BEGIN: LiteralString = """
+insert into migrations.changes (operation, relation, subject, version, definition)
+values (%(operation)s, %(relation)s, %(subject)s, %(version)s, %(definition)s) returning id
+"""
+_MOVE: LiteralString = """
+update migrations.changes
+set state = %(state)s, kept = kept || %(kept)s,
+    expanded_at = case when %(state)s = 'expanded' then coalesce(expanded_at, clock_timestamp())
+                       else expanded_at end,
+    switched_at = case when %(state)s = 'switched' then clock_timestamp() else switched_at end,
+    ended_at = case when %(state)s in ('contracted', 'undone') then clock_timestamp() end
+where id = %(id)s
+"""
+_ERRORS: LiteralString = """
+select relation, key, sqlstate, message, happened_at from migrations.change_errors
+where change_id = %(id)s order by id limit %(limit)s
+"""
+_CLEAR: LiteralString = "delete from migrations.change_errors where change_id = %(id)s"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of shape.
+
+    Attributes:
+        operation: type_change or restructure.
+        relation: The table.
+        subject: The column of a type change, the table itself of a restructure.
+        definition: What the author asked for.
+        kept: What the way back needs to know.
+        state: expanding, expanded, switched, contracted, undone.
+        errors: Rows that the other shape can't hold, as their writers met them.
+    """
+
+    id: int
+    operation: str
+    relation: str
+    subject: str
+    version: str | None
+    definition: dict[str, Any]
+    kept: dict[str, Any]
+    state: str
+    started_at: datetime
+    expanded_at: datetime | None
+    switched_at: datetime | None
+    ended_at: datetime | None
+    errors: int
+
+    @property
+    def way_back(self) -> str:
+        """What going back would cost."""
+        if self.state == EXPANDING:
+            return "not begun to be used"
+        if self.errors:
+            has = "row has a value" if self.errors == 1 else "rows have values"
+            return f"{self.errors} {has} that the other type can't hold"
+        return "lossless until contract"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row that the other shape can't hold."""
+
+    relation: str
+    key: dict[str, Any] | None
+    sqlstate: str | None
+    message: str
+    happened_at: datetime
+
+
+def is_ready(connection: Connection) -> bool:
+    """Tell whether the tables are there. Takes no lock."""
+    return relations.exists(connection, f"{LEDGER_SCHEMA}.change_errors")
+
+
+def ensure(connection: Connection) -> None:
+    """Make the tables where they are missing. Called by the holder of the migration lock.
+
+    Raises:
+        DatabaseError: The role may not make them.
+    """
+    if not is_ready(connection):
+        tables.make(connection, DDL)
+
+
+def still_open(connection: Connection) -> list[Change]:
+    """Read those that are under way: begun, and neither contracted nor undone. Takes no lock."""
+    if not is_ready(connection):
+        return []
+    with connection.cursor(row_factory=class_row(Change)) as cursor:
+        return cursor.execute(_OPEN).fetchall()
+
+
+def last(connection: Connection, operation: str, relation: str, subject: str) -> Change | None:
+    """Read the newest change of a column or table. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Change)) as cursor:
+        values = {"operation": operation, "relation": relation, "subject": subject}
+        return cursor.execute(_LAST, values).fetchone()
+
+
+def begin(
+    connection: Connection,
+    operation: str,
+    relation: str,
+    subject: str,
+    *,
+    version: str | None,
+    definition: dict[str, Any],
+) -> int:
+    """Write down that a change begins; gives its number."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        found = cursor.execute(
+            _BEGIN,
+            {
+                "operation": operation,
+                "relation": relation,
+                "subject": subject,
+                "version": version,
+                "definition": Jsonb(definition),
+            },
+        ).fetchone()
+    assert isinstance(found, int)
+    return found
+
+
+def move(connection: Connection, number: int, state: str, **kept: Any) -> None:
+    """Write down how far a change is, and what the way back must know."""
+    connection.execute(_MOVE, {"id": number, "state": state, "kept": Jsonb(kept)})
+
+
+def errors(connection: Connection, number: int, *, limit: int = 10) -> list[Failed]:
+    """Read the rows that the other shape can't hold, the oldest first. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Failed)) as cursor:
+        return cursor.execute(_ERRORS, {"id": number, "limit": limit}).fetchall()
+
+
+def clear_errors(connection: Connection, number: int) -> None:
+    """Forget what writers have met: whoever proves that both shapes are equal begins anew."""
+    connection.execute(_CLEAR, {"id": number})

@@ -1,0 +1,294 @@
+"""What hangs on the column and is built for the shadow beforehand: its twins, by the server's own words.
+
+A twin means the same of the shadow, under a name that says so; the switch swaps the names.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, LiteralString
+
+from psycopg import Connection, sql
+from psycopg.rows import scalar_row
+
+from homeops_db.catalog import constraints, hanging, indexes, locks, tables
+from homeops_db.catalog.hanging import Hanging
+from homeops_db.catalog.tables import Table
+from homeops_db.errors import ObjectError
+from homeops_db.locking.wanted import Wanted, wanted
+from homeops_db.online import check, index, not_null, partitioned_index, subject, validation
+from homeops_db.online.type_change import twins
+from homeops_db.online.type_change.sides import NEW, OLD, Side
+from homeops_db.online.work import Statement, Work
+
+BUILT: Final = (
+    # Keys that refer to the column choose the oldest index that fits, and should find the primary key's.
+    hanging.PRIMARY_KEY,
+    hanging.UNIQUE,
+    hanging.INDEX,
+    hanging.CHECK,
+    hanging.FOREIGN_KEY,
+    hanging.REFERRING,
+    hanging.STATISTICS,
+)
+
+_THERE: LiteralString = """
+select exists (select from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace
+               where s.stxrelid = %(oid)s::oid and s.stxname = %(name)s)
+"""
+
+
+def of(connection: Connection, side: Side) -> list[Hanging]:
+    """Read what hangs on the application's column and needs a twin. Takes no lock."""
+    oids = [part.oid for part in tables.tree(connection, side.table.oid)]
+    found = hanging.of_column(connection, oids, side.column)
+    return [one for one in found if one.kind in BUILT and not _is_ours(one)]
+
+
+def build(work: Work, side: Side) -> None:
+    """Build the twins that are missing: indexes first, since keys and other tables' keys stand on them."""
+    found = of(work.connection, side)
+    for kind in BUILT:
+        for one in found:
+            if one.kind == kind:
+                _BUILD[kind](work, side, one)
+
+
+def clear(work: Work, side: Side) -> None:
+    """Drop twins of what is gone: they would come to life with the switch."""
+    wanted_names = {side.twin(str(one.name)) for one in of(work.connection, side)}
+    oids = [part.oid for part in tables.tree(work.connection, side.table.oid)]
+    mark = OLD if side.is_switched else NEW
+    for one in hanging.of_column(work.connection, oids, side.shadow):
+        if one.kind in BUILT and mark in str(one.name) and one.name not in wanted_names:
+            _drop(work, one)
+
+
+def _drop(work: Work, one: Hanging) -> None:
+    name = _name(one, str(one.name))
+    table = _table(work.connection, one.constrained_oid or one.table_oid)
+    if one.kind in (hanging.INDEX, hanging.STATISTICS):
+        statement = sql.SQL(f"DROP {'INDEX' if one.kind == hanging.INDEX else 'STATISTICS'} {{}}").format(
+            name
+        )
+    else:
+        here = sql.Identifier(table.schema, table.name)
+        statement = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(here, sql.Identifier(str(one.name)))
+    both = {table, _table(work.connection, one.table_oid)}
+    work.execute([wanted(work.connection, each) for each in both], statement, step="drop twin")
+
+
+def swap(connection: Connection, side: Side, other: Side) -> Iterator[Statement]:
+    """Write the statements that give the twins their names, and the old ones the other side's.
+
+    Args:
+        connection: In the switch's transaction.
+        side: The side that is left.
+        other: The side that is gone to.
+    """
+    found = of(connection, side)
+    for one in found:
+        if one.kind in (hanging.REFERRING, hanging.UNIQUE, hanging.CHECK, hanging.FOREIGN_KEY):
+            yield from _rename_constraint(connection, one, side, other)
+        elif one.kind in (hanging.INDEX, hanging.STATISTICS):
+            kind: LiteralString = "INDEX" if one.kind == hanging.INDEX else "STATISTICS"
+            yield from _rename(connection, kind, one, side, other)
+    for one in found:
+        if one.kind == hanging.PRIMARY_KEY:
+            referring = [each for each in found if each.is_to_us]
+            yield from _exchange_primary(connection, one, referring, side, other)
+        if one.is_clustered:
+            yield from _mark(connection, one)
+
+
+# Building ---------------------------------------------------------------------------------------------
+
+
+def _build_index(work: Work, side: Side, one: Hanging) -> None:
+    table = _table(work.connection, one.table_oid)
+    found = indexes.index(work.connection, str(one.name), table.schema)
+    if found is not None and not found.is_valid:
+        raise ObjectError(
+            f"Index {one.name} of {table} is INVALID, so nobody can tell what it should be. Nothing was "
+            "changed. Drop it, or build it anew with online.reindex()."
+        )
+    twin = side.twin(str(one.name))
+    there = indexes.index(work.connection, twin, table.schema)
+    if there is not None and there.is_valid:
+        return  # on the way back: the one that the application's column had
+    index.ensure(work, table, twin, twins.index_writer(work.connection, one, side, twin))
+    for number, target in one.targets.items():
+        alter = sql.SQL("ALTER INDEX {} ALTER COLUMN " + number + " SET STATISTICS {}")
+        work.execute([_held(work, table)], alter.format(_name(one, twin), target), step="target")
+    _comment(work, "INDEX {}", one, table, twin)
+
+
+def _build_unique(work: Work, side: Side, one: Hanging) -> None:
+    table = _table(work.connection, one.constrained_oid)
+    twin = side.twin(str(one.name))
+    if constraints.constraint(work.connection, table.oid, twin) is not None:
+        return
+    index.ensure(work, table, twin, twins.index_writer(work.connection, one, side, twin))
+    if one.kind == hanging.UNIQUE:
+        deferral = "".join(str(one.definition).partition(" DEFERRABLE")[1:])
+        adopt = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} UNIQUE USING INDEX {}").format(
+            sql.Identifier(table.schema, table.name), sql.Identifier(twin), sql.Identifier(twin)
+        ) + sql.SQL(deferral)
+        work.execute([wanted(work.connection, table)], adopt, step="adopt")
+        _comment(work, "CONSTRAINT {} ON {}", one, table, twin)
+
+
+def _build_check(work: Work, side: Side, one: Hanging) -> None:
+    table = _table(work.connection, one.constrained_oid)
+    twin = side.twin(str(one.name))
+
+    def render(table: str, schema: str | None) -> str:
+        add = twins.check(work.connection, side, one, subject.quoted((table, schema)), twin)
+        return add if add.endswith("NOT VALID") else f"{add} NOT VALID"
+
+    if constraints.constraint(work.connection, table.oid, twin) is None:
+        check.ensure(work, table, twin, render)
+        _comment(work, "CONSTRAINT {} ON {}", one, table, twin)
+    _validate(work, one, table, twin)
+
+
+def _build_key(work: Work, side: Side, one: Hanging) -> None:
+    """Build the twin of a foreign key: of ours to another table, or of another table's to ours."""
+    table = _table(work.connection, one.constrained_oid)
+    twin = side.twin(str(one.name))
+    if constraints.constraint(work.connection, table.oid, twin) is None:
+        found = constraints.by_oid(work.connection, one.oid)
+        assert found is not None
+        both = {table, _table(work.connection, found.referent_oid)}
+        wants = [wanted(work.connection, each, locks.SHARE_ROW_EXCLUSIVE) for each in both]
+        work.execute(wants, twins.key(one, table, twin, side), step="add key")
+        _comment(work, "CONSTRAINT {} ON {}", one, table, twin)
+    _validate(work, one, table, twin)
+
+
+def _build_statistics(work: Work, side: Side, one: Hanging) -> None:
+    twin, table = side.twin(str(one.name)), _table(work.connection, one.table_oid)
+    with work.connection.cursor(row_factory=scalar_row) as cursor:
+        if cursor.execute(_THERE, {"oid": one.table_oid, "name": twin}).fetchone():
+            return
+    statements: list[Statement] = [twins.statistics(work.connection, one, side, twin)]
+    for target in one.targets.values():
+        alter = sql.SQL("ALTER STATISTICS {} SET STATISTICS {}")
+        statements.append(alter.format(_name(one, twin), target))
+    work.execute([_held(work, table)], *statements, step="statistics")
+    _comment(work, "STATISTICS {}", one, table, twin)
+
+
+def _validate(work: Work, one: Hanging, table: Table, twin: str) -> None:
+    if not str(one.definition).endswith("NOT VALID"):
+        validation.validate(work, table, twin)
+
+
+def _comment(work: Work, what: LiteralString, one: Hanging, table: Table, twin: str) -> None:
+    """Say of a twin what is said of the other."""
+    if one.comment is None:
+        return
+    here = sql.Identifier(table.schema, table.name)
+    name = sql.Identifier(twin) if "ON" in what else _name(one, twin)
+    names = (name, here) if "ON" in what else (name,)
+    comment = sql.SQL("COMMENT ON " + what + " IS ").format(*names) + sql.Literal(one.comment)
+    work.execute([_held(work, table)], comment, step="comment")
+
+
+def _held(work: Work, table: Table) -> Wanted:
+    return wanted(work.connection, table, locks.SHARE_UPDATE_EXCLUSIVE)
+
+
+def _name(one: Hanging, twin: str) -> sql.Identifier:
+    """Name a twin of what has a schema of its own."""
+    return sql.Identifier(str(one.schema), twin)
+
+
+_BUILD: Final = {
+    hanging.INDEX: _build_index,
+    hanging.UNIQUE: _build_unique,
+    hanging.PRIMARY_KEY: _build_unique,
+    hanging.CHECK: _build_check,
+    hanging.FOREIGN_KEY: _build_key,
+    hanging.REFERRING: _build_key,
+    hanging.STATISTICS: _build_statistics,
+}
+
+
+# Switching --------------------------------------------------------------------------------------------
+
+
+def _exchange_primary(
+    connection: Connection, one: Hanging, referring: Sequence[Hanging], side: Side, other: Side
+) -> Iterator[Statement]:
+    """There is one primary key only: the old one goes with its index, after the keys that stand on it."""
+    drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
+    for key in referring:
+        source = _table(connection, key.constrained_oid)
+        yield drop.format(
+            sql.Identifier(source.schema, source.name), sql.Identifier(other.twin(str(key.name)))
+        )
+    table = _table(connection, one.constrained_oid)
+    here, name = sql.Identifier(table.schema, table.name), sql.Identifier(str(one.name))
+    yield drop.format(here, name)
+    yield sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(
+        here, name, sql.Identifier(side.twin(str(one.name)))
+    )
+    if one.comment is not None:
+        yield sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(name, here, sql.Literal(one.comment))
+
+
+def _rename_constraint(connection: Connection, one: Hanging, side: Side, other: Side) -> Iterator[Statement]:
+    table = _table(connection, one.constrained_oid)
+    rename = sql.SQL("ALTER TABLE {} RENAME CONSTRAINT {} TO {}")
+    here = sql.Identifier(table.schema, table.name)
+    name = str(one.name)
+    yield rename.format(here, sql.Identifier(name), sql.Identifier(other.twin(name)))
+    yield rename.format(here, sql.Identifier(side.twin(name)), sql.Identifier(name))
+
+
+def _mark(connection: Connection, one: Hanging) -> Iterator[Statement]:
+    """Write what keeps the mark of CLUSTER on the index of this name."""
+    table = _table(connection, one.table_oid)
+    yield sql.SQL("ALTER TABLE {} CLUSTER ON {}").format(
+        sql.Identifier(table.schema, table.name), sql.Identifier(str(one.name))
+    )
+
+
+def _rename(
+    connection: Connection, kind: LiteralString, one: Hanging, side: Side, other: Side
+) -> Iterator[Statement]:
+    rename = sql.SQL("ALTER " + kind + " {} RENAME TO {}")
+    name, schema = str(one.name), str(one.schema)
+    yield rename.format(sql.Identifier(schema, name), sql.Identifier(other.twin(name)))
+    yield rename.format(sql.Identifier(schema, side.twin(name)), sql.Identifier(name))
+    if one.kind == hanging.INDEX:
+        yield from _rename_below(connection, one, side, other)
+
+
+def _rename_below(connection: Connection, one: Hanging, side: Side, other: Side) -> Iterator[Statement]:
+    """Write the same for the indexes of partitions: the next change would find their names taken."""
+    rename = sql.SQL("ALTER INDEX {} RENAME TO {}")
+    twin = indexes.index(connection, side.twin(str(one.name)), str(one.schema))
+    if twin is None:
+        return
+    twins_below = {below.table_oid: below for below in hanging.below_index(connection, twin.oid)}
+    for below in hanging.below_index(connection, one.oid):
+        new = twins_below.get(below.table_oid)
+        if new is not None:
+            table = _table(connection, below.table_oid)
+            kept = partitioned_index.name_of(table.name, other.twin(str(one.name)))
+            yield rename.format(sql.Identifier(below.schema, below.name), sql.Identifier(kept))
+            yield rename.format(sql.Identifier(new.schema, new.name), sql.Identifier(below.name))
+
+
+# Reading ----------------------------------------------------------------------------------------------
+
+
+def _is_ours(one: Hanging) -> bool:
+    """Whether an object is a twin itself, or one of the proofs that a column isn't NULL."""
+    return any(mark in str(one.name) for mark in (NEW, OLD, not_null.PREFIX))
+
+
+def _table(connection: Connection, oid: int) -> Table:
+    found = tables.by_oid(connection, oid)
+    assert found is not None
+    return found

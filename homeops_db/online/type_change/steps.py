@@ -1,0 +1,185 @@
+"""The six steps of a type change, in terms of building, switching and dropping.
+
+The columns themselves tell how far a change is: the shadow's name says on which side of the switch the table
+is.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import to_instance
+
+from homeops_db.catalog import columns, hanging
+from homeops_db.catalog.tables import Table
+from homeops_db.errors import ObjectError
+from homeops_db.history import changes
+from homeops_db.history.changes import Change
+from homeops_db.online import subject
+from homeops_db.online.backfill.asked import Asked
+from homeops_db.online.type_change import build, contract, expressions, switch
+from homeops_db.online.type_change.expressions import Written
+from homeops_db.online.type_change.operation import TypeChange
+from homeops_db.online.type_change.sides import NEW, OLD, Side
+from homeops_db.online.work import Work
+
+OPERATION: Final = "type_change"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A type change that was looked up: before the switch, and after it."""
+
+    change: Change
+    before: Side
+    after: Side
+
+
+def expand(work: Work, table: Table, asked: TypeChange) -> None:
+    """Build the new column."""
+    if not _is_done(work, table, asked):
+        sides = _sides(work, table, asked)
+        if not _has(work, sides.after):  # else it is switched already
+            _build(work, sides, sides.before, asked)
+
+
+def switch_over(work: Work, table: Table, asked: TypeChange) -> None:
+    """Make the new column the application's; what expand has not done is done first."""
+    if not _is_done(work, table, asked):
+        sides = _sides(work, table, asked)
+        if sides.change.state == changes.EXPANDING:
+            _build(work, sides, sides.before, asked)
+        _switch(work, sides, sides.before, sides.after)
+
+
+def drop_old(work: Work, table: Table, asked: TypeChange) -> None:
+    """Drop the old column."""
+    if not _is_done(work, table, asked):
+        sides = _sides(work, table, asked)
+        _refuse_other_side(work, sides.before, "contract", "switch")
+        contract.drop(work, sides.after, sides.change, changes.CONTRACTED)
+
+
+def build_old(work: Work, table: Table, asked: TypeChange) -> None:
+    """Build the old column again."""
+    sides = _sides(work, table, asked)
+    if not _has(work, sides.before):
+        _build(work, sides, sides.after, asked)
+
+
+def switch_back(work: Work, table: Table, asked: TypeChange) -> None:
+    """Make the old column the application's again."""
+    sides = _sides(work, table, asked)
+    if sides.change.state == changes.CONTRACTED:
+        _build(work, sides, sides.after, asked)
+    _switch(work, sides, sides.after, sides.before)
+
+
+def drop_new(work: Work, table: Table, asked: TypeChange) -> None:
+    """Drop the new column."""
+    sides = _sides(work, table, asked)
+    _refuse_other_side(work, sides.after, "undo_expand", "undo_switch")
+    contract.drop(work, sides.before, sides.change, changes.UNDONE)
+
+
+STEPS: Final = {
+    "expand": expand,
+    "switch": switch_over,
+    "contract": drop_old,
+    "undo_contract": build_old,
+    "undo_switch": switch_back,
+    "undo_expand": drop_new,
+}
+
+
+def _build(work: Work, sides: Sides, side: Side, asked: TypeChange) -> None:
+    build.build(work, side, sides.change, Asked(workers=asked.workers))
+    changes.move(work.connection, sides.change.id, changes.SWITCHED if side.is_switched else changes.EXPANDED)
+
+
+def _switch(work: Work, sides: Sides, side: Side, other: Side) -> None:
+    if _has(work, side):
+        switch.switch(work, side, other, sides.change)
+    elif sides.change.state != changes.CONTRACTED:  # a run before has come so far, and maybe no farther
+        switch.finish(work, other)
+
+
+def _has(work: Work, side: Side) -> bool:
+    return columns.column(work.connection, side.table.oid, side.shadow) is not None
+
+
+def _refuse_other_side(work: Work, side: Side, step: str, first: str) -> None:
+    if _has(work, side):
+        raise ObjectError(
+            f"{step}() would drop the column that the application uses: {side.table}.{side.column} isn't "
+            f"switched. Nothing was changed. Run {first}() first."
+        )
+
+
+def _is_done(work: Work, table: Table, asked: TypeChange) -> bool:
+    """Whether the column has the new type already, and no shadow: a script has done it at once."""
+    column = columns.column(work.connection, table.oid, asked.column_name)
+    twins = (subject.shortened(prefix + asked.column_name) for prefix in (NEW, OLD))
+    if column is None or any(columns.column(work.connection, table.oid, name) for name in twins):
+        return False
+    return column.type == _type_name(work, asked)
+
+
+def _sides(work: Work, table: Table, asked: TypeChange) -> Sides:
+    changes.ensure(work.connection)
+    new = _type_name(work, asked)
+    change = changes.last(work.connection, OPERATION, str(table), asked.column_name)
+    if change is None or change.state == changes.UNDONE:
+        change = _begin(work, table, asked, new)
+    old, kept = str(change.definition["old"]), change.definition.get("collation")
+    name = asked.column_name
+    up = expressions.canonical(work, table, Written("up", asked.up, name, old, new))
+    down = expressions.canonical(work, table, Written("down", asked.down, name, new, old))
+    return Sides(
+        change,
+        Side(table, name, False, new, old, up, down, _collation(work, asked, new, kept)),
+        Side(table, name, True, old, new, down, up, kept),
+    )
+
+
+def _begin(work: Work, table: Table, asked: TypeChange, new: str) -> Change:
+    column = columns.column(work.connection, table.oid, asked.column_name)
+    if column is None:
+        raise ObjectError(
+            f"Table {table} has no column {asked.column_name}. Nothing was changed. Check the names in the "
+            "revision."
+        )
+    recorder = work.recorder
+    revision = recorder.current_revision if recorder is not None else None
+    changes.begin(
+        work.connection,
+        OPERATION,
+        str(table),
+        asked.column_name,
+        version=None if revision is None else revision.version,
+        definition={
+            "old": column.type,
+            "collation": column.collation,
+            "new": new,
+            "up": asked.up,
+            "down": asked.down,
+        },
+    )
+    begun = changes.last(work.connection, OPERATION, str(table), asked.column_name)
+    assert begun is not None
+    return begun
+
+
+def _collation(work: Work, asked: TypeChange, new: str, kept: str | None) -> str | None:
+    """Give the new column's collation: what the revision says, or what the column has, if the type can."""
+    said = getattr(to_instance(asked.type_), "collation", None)
+    if said is not None:
+        return sql.Identifier(str(said)).as_string()
+    return kept if hanging.is_collatable(work.connection, new) else None
+
+
+def _type_name(work: Work, asked: TypeChange) -> str:
+    """Name the new type as the server does."""
+    compiled = to_instance(asked.type_).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+    return columns.type_name(work.connection, compiled)
