@@ -19,7 +19,12 @@ LIMITS_OFF: dict[str, Any] = {
 }
 """What other tests do on the same server is no reason to wait; the governor has tests of its own."""
 
-SMALL_BATCHES = {"batch_rows": 50, "min_batch_rows": 1, "max_batch_rows": 50}
+SMALL_BATCHES: dict[str, Any] = {
+    "batch_rows": 50,
+    "min_batch_rows": 1,
+    "max_batch_rows": 50,
+    "target": "1min",
+}
 
 COUNTED = """
 create table writes (who text);

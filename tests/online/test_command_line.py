@@ -32,6 +32,9 @@ op.execute('''
     create table shop.events_2026 partition of shop.events for values from ('2026-01-01') to ('2027-01-01');
     create table shop.visits (id int not null, at date not null) partition by range (at);
     create table shop.visits_2027 (id int not null, at date not null);
+    create table shop.lines (id int primary key, amount double precision not null default 0.5);
+    create index ix_lines_amount on shop.lines (amount);
+    insert into shop.lines values (1, 1.25), (2, 0.5);
     insert into shop.customers values (1, 'a@b.c', 'a'), (3, 'c@b.a', 'b');
     insert into shop.orders values (1, 1, '1', 'it''s 100%', 'new', 'l');
     alter table shop.orders add constraint ck_orders_state check (state <> '') not valid;
@@ -39,6 +42,11 @@ op.execute('''
 """
 NO_SHOP = "op.execute('drop schema shop cascade')"
 
+# The last column: online it is another one at the end of the table, in a script the same one.
+CHANGE = """
+        amount = online.TypeChange("lines", "amount", sa.Numeric(15, 2), schema="shop",
+                                   up="amount::numeric(15,2)", down="amount::double precision")
+"""
 OPERATIONS: dict[str, tuple[str, str]] = {
     "create_index": (
         """
@@ -161,6 +169,16 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         online.attach_partition("visits", "visits_2027", "FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')", schema="shop")
         """,
         'online.detach_partition("visits", "visits_2027", schema="shop")',
+    ),
+    "TypeChange": (
+        f"""
+        {CHANGE}
+        amount.expand(); amount.switch(); amount.contract()
+        """,
+        f"""
+        {CHANGE}
+        amount.undo_contract(); amount.undo_switch(); amount.undo_expand()
+        """,
     ),
     "detach_partition": (
         'online.detach_partition("events", "events_2026", schema="shop")',
@@ -288,7 +306,8 @@ def test_up_and_down_end_alike_online_and_by_psql(
         assert standing(by_psql) == ("v1.1.0", "applied")
         for version, operation in zip(versions, OPERATIONS, strict=True):
             assert events(by_psql, version) == ["finished"] * 2
-            assert operation.split()[0] in {step["operation"] for step in steps(online_run, version)}
+            named = {"TypeChange": "type_change_switch"}.get(operation, operation.split()[0])
+            assert named in {step["operation"] for step in steps(online_run, version)}
 
 
 def test_a_script_is_transactions_around_operations_and_sets_back_its_timeouts(
