@@ -1,7 +1,7 @@
 """online.TypeChange: everything that hangs on the column comes along, both ways, and no value is lost."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -117,14 +117,13 @@ def look(db: Connection) -> list[tuple]:
 
 
 @pytest.fixture
-def as_numeric(db: Connection) -> Iterator[list[tuple]]:
+def as_numeric(db: Connection) -> list[tuple]:
     """What the shop looks like that was made with the new type from the start."""
     db.execute(ROLES)
     db.execute(SHOP.format(type="numeric(15,2)").encode())
     found = look(db)
     db.execute("drop publication pub; drop schema shop cascade")
-    yield found
-    db.execute("drop publication pub")
+    return found
 
 
 @EVERYWHERE
