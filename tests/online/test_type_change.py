@@ -221,6 +221,20 @@ def test_a_value_that_comes_between_proof_and_switch_is_met(run: Callable, db: C
     assert scalar(db, "select code from t where id = 3") == 3
 
 
+@MOSTLY_HERE
+def test_an_index_that_comes_between_look_and_switch_comes_along(run: Callable, db: Connection) -> None:
+    from tests.online.meanwhile import at  # noqa: PLC0415
+
+    db.execute("create table t (id int primary key, code text); insert into t values (1, '1')")
+    run(CODE.expand)
+    with at("switch: before", lambda: db.execute("create index ix_late on t (code)")) as passed:
+        run(CODE.switch)
+    assert passed.count("type_change_switch: switch: before") == 2, "the first try has met another table"
+    assert scalar(db, "select pg_get_indexdef('ix_late'::regclass)").endswith("(code)")
+    run(CODE.contract)
+    assert scalar(db, "select count(*) from pg_index where indrelid = 't'::regclass") == 2
+
+
 # Refusals -----------------------------------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ def refuse(work: Work, side: Side) -> None:
     stuck = [str(one) for one in found if one.kind not in _CARRIED]
     views = worded.views_above(work.connection, [one.oid for one in found if one.kind == hanging.VIEW])
     stuck += worded.on_views(work.connection, views)
-    stuck += _of_itself(work, side, column)
+    stuck += _of_itself(column)
     stuck += refusals.reasons(work.connection, side, column, found)
     if stuck:
         raise ObjectError(
@@ -88,13 +88,11 @@ def refuse(work: Work, side: Side) -> None:
         )
 
 
-def _of_itself(work: Work, side: Side, column: Column) -> list[str]:
+def _of_itself(column: Column) -> list[str]:
     reasons = {
         "the table's partitions are cut by it": column.is_in_partition_key,
         f"it is inherited from {column.parent}": column.parent is not None,
         "it is generated": bool(column.generated),
         "rows are identified by it for replication": column.is_in_replica_identity,
-        "it cuts a hypertable into chunks": tables.is_hypertable(work.connection, side.table)
-        and columns.is_dimension(work.connection, side.table.schema, side.table.name, side.column),
     }
     return [why for why, holds in reasons.items() if holds]

@@ -57,6 +57,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
         except _ChangedError:
             if number == _TRIES:
                 raise
+            _complete(work, side)
         except _Slow as slow:  # the first try is the slowest
             if number == _TRIES:
                 raise _too_slow(work, side, slow.held) from None
