@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench bench-locks bench-backfill stop destroy clean
+.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench bench-locks bench-backfill bench-restructure stop destroy clean
 
 ##@ Use
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 migrate: $(VENV)/.installed ## Bring the database of the environment (development if unset) to the head, seed it, show it
 	@$(BIN)/alembic upgrade head
@@ -66,6 +66,9 @@ bench-locks: $(VENV)/.installed-dev ## Measure what the traffic feels while a re
 
 bench-backfill: $(VENV)/.installed-dev ## Measure online.backfill against one UPDATE (15 minutes; more rows: BACKFILL="--rows 10000000")
 	@$(BIN)/python -m benchmarks.backfill $(BACKFILL)
+
+bench-restructure: $(VENV)/.installed-dev ## Measure online.Restructure and online.TypeChange against the same at once (15 minutes)
+	@$(BIN)/python -m benchmarks.restructure $(RESTRUCTURE)
 
 clean: ## Delete .venv and caches; databases and backups stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

@@ -32,6 +32,12 @@ KEYS = {
 
 LOWEST = {"integer": "0", "uuid": "00000000-0000-0000-0000-000000000000"}
 
+ROW = (
+    "i % 1000, i % 100000 / 100.0, timestamptz '2024-01-01' + i * interval '1 s', 'category ' || i % 50, "
+    "'a payment of some kind, number ' || i"
+)
+"""What row i has beside its key."""
+
 # The application already writes both columns, so that every row has one right value at the end. It changes
 # no column that an index covers.
 WRITE = "update target set amount = amount + 1, amount_decimal = (amount + 1)::numeric(15,2) where id = {}"
@@ -63,11 +69,7 @@ def fill(connection: Connection, key: str, rows: int) -> None:
         "happened_at timestamptz not null, category text, description text not null) "
         "with (autovacuum_enabled = off)"
     )
-    connection.execute(
-        f"insert into target select {number}, i % 1000, i % 100000 / 100.0, "
-        "timestamptz '2024-01-01' + i * interval '1 s', 'category ' || i % 50, "
-        f"'a payment of some kind, number ' || i from generate_series(1, {rows}) i"
-    )
+    connection.execute(f"insert into target select {number}, {ROW} from generate_series(1, {rows}) i")
     connection.execute("create index on target (account_id); create index on target (happened_at)")
     connection.execute("alter table target add amount_decimal numeric(15,2)")
     connection.execute("vacuum analyze target")
@@ -225,7 +227,7 @@ def peak_mb() -> float:
 class Run:
     """A run that waits for its start."""
 
-    def __init__(self, way: str, url: sa.URL, key: str) -> None:
+    def __init__(self, way: str, url: sa.URL, key: str, run: Callable = run) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(target=run, args=(way, url, key, theirs), daemon=True)

@@ -31,6 +31,25 @@ class Load:
     write: str
     rows: int
 
+    def sender(self, connection: psycopg.Connection, number: int) -> "Sender":
+        return Sender(self, connection, random.Random(number))  # noqa: S311 - no secret
+
+
+@dataclass
+class Sender:
+    """Sends one client's requests."""
+
+    load: Load
+    connection: psycopg.Connection
+    chance: random.Random
+
+    def send(self) -> None:
+        statement = self.load.read if self.chance.random() < 0.5 else self.load.write  # noqa: PLR2004 - half of them
+        self.connection.execute(statement, (self.chance.randint(1, self.load.rows),))
+
+    def end(self) -> None:
+        """Do what is left to do when the measurement is over."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -53,7 +72,7 @@ class Felt:
         return latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))]
 
     def worst(self) -> float:
-        return max(request.ms for request in self.requests)
+        return max((request.ms for request in self.requests), default=0.0)
 
 
 def pooled(felt: list[Felt]) -> Felt:
@@ -71,20 +90,20 @@ def plain(url: sa.URL) -> str:
 def client(url: str, load: Load, pipe: Pipe, number: int) -> None:
     """One client in a process of its own: a request every 1/RATE seconds, until it is told to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started us
-    chance = random.Random(number)  # noqa: S311 - no secret
     felt: list[tuple[float, float]] = []
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        sender = load.sender(connection, number)
         due = time.monotonic() + number / RATE / CLIENTS
         while not pipe.poll():
             time.sleep(max(0.0, due - time.monotonic()))
-            statement = load.read if chance.random() < 0.5 else load.write  # noqa: PLR2004 - half of them
-            connection.execute(statement, (chance.randint(1, load.rows),))
+            sender.send()
             now = time.monotonic()
             felt.append((due, (now - due) * 1000))
             due += 1 / RATE
             while due < now - 1 / RATE:  # who would have come meanwhile, would have waited until now
                 felt.append((due, (now - due) * 1000))
                 due += 1 / RATE
+        sender.end()
     pipe.send(felt)
 
 

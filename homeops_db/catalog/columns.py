@@ -98,6 +98,34 @@ where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped and a.attgene
 order by a.attnum
 """
 
+# What tells two values apart byte by byte: their hash where equal means the same, what is sent to clients
+# otherwise (numeric with its digits, citext with its case), and text where nothing can be sent.
+EXACT: LiteralString = """
+select a.attname as name,
+       case when t.typname = any('{bool,int2,int4,int8,oid,uuid,date,time,timestamp,timestamptz,bytea}')
+                 and t.typnamespace = 'pg_catalog'::regnamespace or t.typtype = 'e'
+                 or t.oid in ('text'::regtype, 'varchar'::regtype) and coalesce(l.collisdeterministic, true)
+            then '%%s'
+            when t.typsend <> 0 then format('%%I.%%I(%%%%s)', f.pronamespace::regnamespace::name, f.proname)
+            else '(%%s)::text collate "C"' end as form
+from pg_attribute a
+join pg_type t on t.oid = a.atttypid
+left join pg_collation l on l.oid = a.attcollation
+left join pg_proc f on f.oid = t.typsend
+where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
+"""
+
+IDENTITIES: LiteralString = """
+select a.attname, format('%%I.%%I', n.nspname, s.relname)
+from pg_attribute a
+join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid
+                and d.refobjsubid = a.attnum and d.classid = 'pg_class'::regclass and d.deptype = 'i'
+join pg_class s on s.oid = d.objid and s.relkind = 'S'
+join pg_namespace n on n.oid = s.relnamespace
+where a.attrelid = %(oid)s and a.attidentity <> ''
+order by a.attnum
+"""
+
 NAMES: LiteralString = """
 select a.attname from pg_attribute a
 where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
@@ -105,6 +133,7 @@ order by a.attnum
 """
 
 TYPE_NAME: LiteralString = "select format_type(%(oid)s::oid, %(modifier)s::int)"
+NO_PATH: LiteralString = "select set_config('search_path', '', true)"
 IS_ENUM: LiteralString = "select typtype = 'e' from pg_type where oid = to_regtype(%(name)s)"
 
 HAS_NOT_NULL_CONSTRAINTS: LiteralString = "select current_setting('server_version_num')::int >= 180000"
@@ -167,6 +196,27 @@ def column(connection: Connection, table_oid: int, name: str) -> Column | None:
         return cursor.execute(COLUMN, {"oid": table_oid, "name": name}).fetchone()
 
 
+def qualified(connection: Connection, table_oid: int) -> list[Column]:
+    """Read all columns of a table, in words that mean the same under any search path. Takes no lock."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(NO_PATH)
+        found = (column(connection, table_oid, name) for name in names(connection, table_oid))
+        return [one for one in found if one is not None]
+
+
+def identities(connection: Connection, table_oid: int) -> dict[str, str]:
+    """Read the sequences of identity columns, qualified and quoted, by column. Takes no lock."""
+    return dict(connection.execute(IDENTITIES, {"oid": table_oid}).fetchall())
+
+
+def exact(connection: Connection, table_oid: int) -> dict[str, str]:
+    """Read what tells values of each column apart byte by byte: SQL with a place, %s, for the value.
+
+    Takes no lock.
+    """
+    return dict(connection.execute(EXACT, {"oid": table_oid}).fetchall())
+
+
 def generated(connection: Connection, table_oid: int) -> list[str]:
     """Read the names of a table's generated columns. Takes no lock."""
     with connection.cursor(row_factory=scalar_row) as cursor:
@@ -219,16 +269,23 @@ def has_not_null_constraints(connection: Connection) -> bool:
         return bool(cursor.execute(HAS_NOT_NULL_CONSTRAINTS).fetchone())
 
 
-def type_name(connection: Connection, type_: str) -> str:
+def type_name(connection: Connection, type_: str, *, is_qualified: bool = False) -> str:
     """Have the server name a type that is given as SQL, as `Column` has it. Takes no lock.
+
+    Args:
+        connection: Its search path finds the type.
+        type_: SQL.
+        is_qualified: Whether the name shall mean the same under any search path.
 
     Raises:
         psycopg.ProgrammingError: There is no such type.
     """
     asked = connection.execute(f"SELECT NULL::{type_}".encode()).pgresult
     assert asked is not None
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        values = {"oid": asked.ftype(0), "modifier": asked.fmod(0)}
+    values = {"oid": asked.ftype(0), "modifier": asked.fmod(0)}
+    with connection.transaction(force_rollback=True), connection.cursor(row_factory=scalar_row) as cursor:
+        if is_qualified:
+            cursor.execute(NO_PATH)
         return str(cursor.execute(TYPE_NAME, values).fetchone())
 
 

@@ -135,6 +135,12 @@ SELECT 'ALTER TABLE ' || relid::regclass || {change}
 FROM pg_partition_tree({table}::regclass) WHERE isleaf ORDER BY relid::regclass::text
 """
 
+REFERRING: LiteralString = """
+select distinct c.conrelid::bigint from pg_constraint c
+where c.confrelid = %(oid)s and c.contype = 'f' and c.conrelid <> c.confrelid and c.conparentid = 0
+order by 1
+"""
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -200,6 +206,12 @@ def of_table(connection: Connection, table_oid: int) -> list[Constraint]:
     """Read the constraints of a table, by name. Takes no lock."""
     with connection.cursor(row_factory=class_row(Constraint)) as cursor:
         return cursor.execute(OF_TABLE, {"oid": table_oid}).fetchall()
+
+
+def referring(connection: Connection, table_oid: int) -> list[int]:
+    """Read which other tables have foreign keys to a table. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(REFERRING, {"oid": table_oid}).fetchall()
 
 
 def primary_key(connection: Connection, table_oid: int) -> Sequence[str]:

@@ -115,6 +115,17 @@ where k.conrelid = any(%(oids)s::oid[]) and k.contype in ('c', 'n')
 order by 1 desc, 2
 """  # noqa: S608 - of constants
 
+ALWAYS: LiteralString = """
+select count(*) from pg_trigger
+where tgrelid = %(oid)s and tgname = any(%(names)s::text[]) and tgenabled = 'A'
+"""
+
+MISSES_STATEMENTS: LiteralString = """
+select c.relkind = 'p' or exists (select from pg_inherits i where i.inhrelid = c.oid)
+       or exists (select from pg_subscription_rel s where s.srrelid = c.oid)
+from pg_class c where c.oid = %(oid)s
+"""
+
 
 @dataclass(frozen=True)
 class Trigger:
@@ -149,6 +160,22 @@ class Computed:
     kind: str
     name: str
     is_validated: bool
+
+
+def always(connection: Connection, table_oid: int, names: Sequence[str]) -> bool:
+    """Read whether a table has all of some triggers, and they fire for everybody. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        found = cursor.execute(ALWAYS, {"oid": table_oid, "names": list(names)}).fetchone()
+    return found == len(names)
+
+
+def misses_statements(connection: Connection, table_oid: int) -> bool:
+    """Read whether rows of a table may be written by statements that name another one. Takes no lock.
+
+    Those are its partitions', its parent's, and what a subscription brings.
+    """
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(MISSES_STATEMENTS, {"oid": table_oid}).fetchone())
 
 
 def triggers(connection: Connection, oids: Sequence[int], columns: Sequence[str], verb: str) -> list[Trigger]:

@@ -18,6 +18,7 @@ REFERRING: Final = "foreign key of another table"
 STATISTICS: Final = "statistics"
 SEQUENCE: Final = "sequence"
 VIEW: Final = "view"
+MATERIALIZED_VIEW: Final = "materialized view"
 RULE: Final = "rule"
 POLICY: Final = "policy"
 TRIGGER: Final = "trigger"
@@ -150,6 +151,10 @@ IS_COLLATABLE: LiteralString = """
 select coalesce((select typcollation <> 0 from pg_type where oid = to_regtype(%(type)s)), false)
 """
 
+HAS_STATISTICS: LiteralString = """
+select exists (select from pg_statistic_ext where stxrelid = %(oid)s::oid and stxname = %(name)s)
+"""
+
 
 @dataclass(frozen=True)
 class Below:
@@ -232,3 +237,9 @@ def is_collatable(connection: Connection, type_: str) -> bool:
     """Read whether a type, as SQL names it, has a collation. Takes no lock."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(IS_COLLATABLE, {"type": type_}).fetchone())
+
+
+def has_statistics(connection: Connection, oid: int, name: str) -> bool:
+    """Read whether a table has extended statistics of this name, in any schema. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(HAS_STATISTICS, {"oid": oid, "name": name}).fetchone())

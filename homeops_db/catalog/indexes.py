@@ -55,6 +55,11 @@ where i.indrelid = %(oid)s and not i.indisvalid and i.relname ~ '{_SUFFIX}'
 order by i.relname
 """
 
+TABLESPACE: LiteralString = """
+select s.spcname from pg_class c join pg_tablespace s on s.oid = c.reltablespace
+where c.oid = to_regclass(format('%%I.%%I', %(schema)s::text, %(name)s::text))
+"""
+
 KEYS: LiteralString = """
 select array(select pg_get_indexdef(i.indexrelid, k, true)
              from generate_series(1, i.indnkeyatts) k order by k) as expressions,
@@ -179,3 +184,9 @@ def size(connection: Connection, oid: int) -> int:
     """Read the bytes of a relation's main file; 0 when it is gone. Takes ACCESS SHARE for the moment."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return int(cursor.execute(SIZE, {"oid": oid}).fetchone() or 0)
+
+
+def tablespace(connection: Connection, name: str, schema: str) -> str | None:
+    """Read in which tablespace an index is; None where it is in the database's own. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(TABLESPACE, {"schema": schema, "name": name}).fetchone()

@@ -1,6 +1,6 @@
 """Everything that hangs on a table, item by item: to be made again on another table, and to be compared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
@@ -24,11 +24,17 @@ _SETTINGS: Final = {
 _PLACES: Final = {
     "columns": 0, "column not null": 1, "column identity": 2, "index": 4, "primary key": 5,
     "unique constraint": 5, "exclusion constraint": 5, "check constraint": 5, "foreign key": 6, "owner": 10,
-    "right": 11, "right withdrawn": 11, "security label": 11, "sequence": 12, "identity position": 13,
+    "right": 11, "right withdrawn": 11, "security label": 11, "sequence": 12, "identity sequence": 12,
+    "identity sequence comment": 12, "identity sequence rights": 12, "identity position": 13,
     "trigger": 14, "rule": 14, "policy": 14, "parent": 15, "child": 15,
 }  # fmt: skip
 _COLUMN_PLACE: Final = 3
 _OTHER_PLACE: Final = 8
+_AROUND_PLACE: Final = 16
+_AROUND: Final = (
+    "foreign key of ", "foreign key comment of ", "publication", "other dependent", "rule of another table",
+    "view", "materialized view", "index of ", "function",
+)  # fmt: skip
 # Their names belong to the table, or are those of objects elsewhere: they are never given another one.
 _NAMED_WITHIN: Final = (
     "column", "option", "right", "owner", "trigger", "rule", "policy", "parent", "child", "publication",
@@ -141,7 +147,9 @@ def read(connection: Connection, oid: int) -> Manifest:
         around += _said(connection, oid, manifest_around.DEPENDING)
         around += _said(connection, oid, manifest_around.FUNCTIONS)
     table = str(found[0])
-    return Manifest(table, tuple(_item(row, table) for row in [*sorted(own, key=_place), *around]))
+    return Manifest(
+        table, tuple(_item(row, table) for row in [*sorted(own, key=lambda row: _place(row.kind)), *around])
+    )
 
 
 def differences(
@@ -187,6 +195,11 @@ def _apart(texts: tuple[str, ...], others: tuple[str, ...]) -> str:
     return "; ".join(text for text in texts if text not in others) or "nothing"
 
 
+def ordered(items: Iterable[Item]) -> list[Item]:
+    """Sort items of several tables into the order in which they can be made; equals keep theirs."""
+    return sorted(items, key=lambda item: _place(item.kind))
+
+
 @contextmanager
 def _settled(connection: Connection) -> Iterator[None]:
     """Read under settings of our own, in a transaction that may have begun long before."""
@@ -200,12 +213,14 @@ def _settled(connection: Connection) -> Iterator[None]:
         connection.execute(RESTORE, (name, value))
 
 
-def _place(row: _Row) -> int:
-    if row.kind in _PLACES:
-        return _PLACES[row.kind]
-    if row.kind.startswith("right on "):
+def _place(kind: str) -> int:
+    if kind in _PLACES:
+        return _PLACES[kind]
+    if kind.startswith("right on "):
         return _PLACES["right"]
-    return _COLUMN_PLACE if row.kind.startswith("column ") else _OTHER_PLACE
+    if kind.startswith(_AROUND):
+        return _AROUND_PLACE
+    return _COLUMN_PLACE if kind.startswith("column ") else _OTHER_PLACE
 
 
 def _item(row: _Row, table: str) -> Item:

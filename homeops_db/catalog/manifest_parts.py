@@ -5,16 +5,18 @@ The rows are those of `manifest_table`.
 
 from typing import Final, LiteralString
 
-# The server writes an index's own name right behind INDEX: it is cut out by its place.
-INDEXES: LiteralString = """
+# The server writes an index's own name right behind INDEX: it is cut out by its place. With the ONLY that it
+# says of a partitioned table, the partitions would have none.
+INDEXES: LiteralString = r"""
 select k.kind, quote_ident(x.relname) as name, array[k.words] as words, k.make as create
 from pg_index i
 join pg_class x on x.oid = i.indexrelid
 left join pg_constraint c on c.conindid = x.oid and c.conrelid = i.indrelid and c.contype in ('p', 'u', 'x')
 left join pg_tablespace s on s.oid = x.reltablespace
-cross join lateral (select overlay(pg_get_indexdef(x.oid) placing '⟦name⟧'
-                                   from case when i.indisunique then 21 else 14 end
-                                   for length(quote_ident(x.relname))) as made) d
+cross join lateral (select regexp_replace(overlay(pg_get_indexdef(x.oid) placing '⟦name⟧'
+                                                  from case when i.indisunique then 21 else 14 end
+                                                  for length(quote_ident(x.relname))),
+                                          '(⟦name⟧ ON )ONLY ', '\1') as made) d
 cross join lateral (values
     ('index', case when c.oid is null then d.made || case when i.indisvalid then '' else ' (invalid)' end end,
      array[d.made]),

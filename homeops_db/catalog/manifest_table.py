@@ -93,10 +93,11 @@ left join pg_depend p on p.refclassid = 'pg_class'::regclass and p.classid = 'pg
                      and p.refobjid = a.attrelid and p.refobjsubid = a.attnum and p.deptype = 'i'
                      and a.attidentity <> ''
 left join pg_sequence s on s.seqrelid = p.objid
-cross join lateral (select format('GENERATED %%s AS IDENTITY (START %%s INCREMENT %%s MINVALUE %%s '
-                                  'MAXVALUE %%s CACHE %%s%%s)',
+cross join lateral (select format('GENERATED %%s AS IDENTITY (SEQUENCE NAME %%s START %%s INCREMENT %%s '
+                                  'MINVALUE %%s MAXVALUE %%s CACHE %%s%%s)',
                                   case a.attidentity when 'a' then 'ALWAYS' else 'BY DEFAULT' end,
-                                  s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
+                                  s.seqrelid::regclass, s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
+                                  s.seqcache,
                                   case when s.seqcycle then ' CYCLE' else '' end) as identity,
                            pg_get_constraintdef(n.oid) as not_null,
                            quote_ident(a.attname) as column,
@@ -200,6 +201,37 @@ from pg_seclabel l where l.classoid = 'pg_class'::regclass and l.objoid = %(oid)
 order by 2
 """
 
+# An identity's sequence is in its table's schema, always, and belongs to the table's owner.
+NUMBERS: LiteralString = """
+select i.kind, s.oid::regclass::text as name, i.words, i.make as create
+from pg_depend d
+join pg_class s on s.oid = d.objid and s.relkind = 'S'
+join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+cross join lateral (
+    select array_agg(format('GRANT %%s ON SEQUENCE ⟦name⟧ TO %%s%%s', x.privilege_type, r.grantee,
+                            case when x.is_grantable then ' WITH GRANT OPTION' else '' end)
+                     order by r.grantee, x.privilege_type) as granted,
+           array(select distinct format('REVOKE ALL ON SEQUENCE ⟦name⟧ FROM %%s',
+                                        case y.grantee when 0 then 'PUBLIC'
+                                                       else quote_ident(pg_get_userbyid(y.grantee)) end)
+                 from (select acldefault('s', s.relowner)
+                       union all
+                       select d.defaclacl from pg_default_acl d where d.defaclobjtype = 'S') f (rights)
+                 cross join lateral aclexplode(f.rights) y) as withdrawn
+    from aclexplode(coalesce(s.relacl, acldefault('s', s.relowner))) x
+    cross join lateral (select case x.grantee when 0 then 'PUBLIC'
+                                              else quote_ident(pg_get_userbyid(x.grantee)) end) r (grantee)) g
+cross join lateral (values
+    ('identity sequence', array[a.attname::text], '{}'),
+    ('identity sequence comment', array[obj_description(s.oid, 'pg_class')],
+     array[format('COMMENT ON SEQUENCE ⟦name⟧ IS %%L', obj_description(s.oid, 'pg_class'))]),
+    ('identity sequence rights', coalesce(g.granted, '{}'), g.withdrawn || coalesce(g.granted, '{}'))
+) i (kind, words, make)
+where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = %(oid)s
+  and d.deptype = 'i' and a.attidentity <> '' and i.words <> array[null::text]
+order by a.attnum, 1
+"""
+
 # The sequences of identity columns, and those that a column owns.
 SEQUENCES: LiteralString = """
 select s.seqrelid::regclass::text as sequence, quote_ident(a.attname) as column,
@@ -218,4 +250,4 @@ order by a.attnum, 1
 """
 
 BEFORE: Final = (TABLE, COLUMNS, COLUMN_COMMENTS)
-AFTER: Final = (OWNER, RIGHTS, LABELS)
+AFTER: Final = (OWNER, RIGHTS, LABELS, NUMBERS)

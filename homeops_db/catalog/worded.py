@@ -6,13 +6,13 @@ from graphlib import TopologicalSorter
 from typing import LiteralString
 
 from psycopg import Connection
-from psycopg.rows import class_row, scalar_row, tuple_row
+from psycopg.rows import class_row, scalar_row
 
 # A table that is published under a list of columns or a condition. From PostgreSQL 15 on.
 PUBLISHED: LiteralString = """
 select quote_ident(p.pubname) as publication,
        string_agg(format('TABLE %%s%%s%%s', r.prrelid::regclass,
-           (select format(' (%%s)', string_agg(quote_ident(a.attname), ', ' order by k.place))
+           (select ' (' || string_agg(quote_ident(a.attname), ', ' order by k.place) || ')'
             from unnest(r.prattrs::int2[]) with ordinality k (number, place)
             join pg_attribute a on a.attrelid = r.prrelid and a.attnum = k.number),
            ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')'), ', '
@@ -50,6 +50,10 @@ select format('DROP RULE %%I ON %%s', r.rulename, r.ev_class::regclass) as drop,
                || quote_literal(obj_description(r.oid, 'pg_rewrite'))], null) as create
 from pg_rewrite r where r.oid = any(%(oids)s::oid[])
 order by r.rulename
+"""
+
+RULES_ON: LiteralString = """
+select oid::bigint from pg_rewrite where ev_class = any(%(oids)s::oid[])
 """
 
 POLICY: LiteralString = """
@@ -94,7 +98,7 @@ where (p.oid in (select t.tgfoid from pg_trigger t where t.tgrelid = any(%(oids)
 order by p.oid::regprocedure::text
 """
 
-# All views above some views, each behind what it reads.
+# All views above some views, and what each of them reads.
 VIEWS: LiteralString = """
 with recursive above (oid) as (
     select unnest(%(oids)s::oid[])
@@ -105,7 +109,8 @@ with recursive above (oid) as (
                     and d.classid = 'pg_rewrite'::regclass
     join pg_rewrite r on r.oid = d.objid and r.rulename = '_RETURN'
 )
-select a.oid::bigint as oid,
+select a.oid::bigint as oid, c.relkind = 'm' as is_materialized, n.nspname::text as schema,
+       c.relname::text as name,
        array(select distinct d.refobjid::bigint
              from pg_rewrite r
              join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
@@ -113,10 +118,12 @@ select a.oid::bigint as oid,
              where r.ev_class = a.oid and r.rulename = '_RETURN' and d.refobjid in (select oid from above)
              order by 1) as below
 from above a
+join pg_class c on c.oid = a.oid
+join pg_namespace n on n.oid = c.relnamespace
 order by 1
 """
 
-# What a view is beside its query: what stands on it, but other views.
+# What a view is beside its query: what stands on it, but other views and a materialized one's indexes.
 ON_VIEWS: LiteralString = """
 select distinct pg_describe_object(d.classid, d.objid, d.objsubid)
 from pg_depend d
@@ -129,6 +136,7 @@ where (d.refclassid = 'pg_class'::regclass and d.refobjid = any(%(oids)s::oid[])
            select w.oid from pg_type w where w.typrelid = any(%(oids)s::oid[])
            union all select w.typarray from pg_type w where w.typrelid = any(%(oids)s::oid[])))
   and d.deptype <> 'i'
+  and not (d.classid = 'pg_class'::regclass and d.objid in (select indexrelid from pg_index))
   and not coalesce(r.ev_class = any(%(oids)s::oid[]), false)
   and not coalesce(g.tgrelid = any(%(oids)s::oid[]), false)
   and not coalesce(f.adrelid = any(%(oids)s::oid[]), false)
@@ -190,6 +198,11 @@ cross join lateral (select string_agg(quote_ident(a.attname), ', ' order by a.at
 order by o.place
 """
 
+TEMPORARY_VIEW: LiteralString = """
+select pg_get_viewdef(c.oid) from pg_class c
+where c.relnamespace = pg_my_temp_schema() and c.relname = %(name)s and c.relkind = 'v'
+"""
+
 
 @dataclass(frozen=True)
 class Worded:
@@ -197,6 +210,20 @@ class Worded:
 
     drop: str | None
     create: list[str]
+
+
+@dataclass(frozen=True)
+class View:
+    """A view, maybe a materialized one, and the views among those asked for that it reads."""
+
+    oid: int
+    is_materialized: bool
+    schema: str
+    name: str
+    below: list[int]
+
+    def __str__(self) -> str:
+        return f"{'materialized ' if self.is_materialized else ''}view {self.schema}.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -219,11 +246,15 @@ def compiled(connection: Connection, oids: Sequence[int], name: str) -> list[Wor
         return cursor.execute(COMPILED, {"oids": list(oids), "name": name}).fetchall()
 
 
-def views_above(connection: Connection, oids: Sequence[int]) -> list[int]:
-    """Read the views that stand on views, these included, in the order in which they can be made."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        below: dict[int, list[int]] = dict(cursor.execute(VIEWS, {"oids": list(oids)}).fetchall())
-    return list(TopologicalSorter(below).static_order())
+def views_above(connection: Connection, oids: Sequence[int]) -> list[View]:
+    """Read the views that stand on views, these included, in the order in which they can be made.
+
+    Takes no lock.
+    """
+    with connection.cursor(row_factory=class_row(View)) as cursor:
+        found = {one.oid: one for one in cursor.execute(VIEWS, {"oids": list(oids)}).fetchall()}
+    below = {one.oid: one.below for one in found.values()}
+    return [found[oid] for oid in TopologicalSorter(below).static_order()]
 
 
 def on_views(connection: Connection, oids: Sequence[int]) -> list[str]:
@@ -232,7 +263,19 @@ def on_views(connection: Connection, oids: Sequence[int]) -> list[str]:
         return cursor.execute(ON_VIEWS, {"oids": list(oids)}).fetchall()
 
 
+def rules_on(connection: Connection, oids: Sequence[int]) -> list[int]:
+    """Read the rules of some views, by oid. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(RULES_ON, {"oids": list(oids)}).fetchall()
+
+
 def published(connection: Connection, oids: Sequence[int]) -> list[Published]:
     """Read publications by some of their entries (pg_publication_rel)."""
     with connection.cursor(row_factory=class_row(Published)) as cursor:
         return cursor.execute(PUBLISHED, {"oids": list(oids)}).fetchall()
+
+
+def temporary_view(connection: Connection, name: str) -> str:
+    """Read what a temporary view of ours selects, in the server's words. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return str(cursor.execute(TEMPORARY_VIEW, {"name": name}).fetchone())

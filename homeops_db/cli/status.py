@@ -131,7 +131,7 @@ def _lines(found: "Status", environment: str) -> list[tuple[str, object]]:
     elif found.backfills is None:
         lines.append(("backfills", Text(f"role {here.role} may not see them", "yellow")))
     for change in found.changes or ():
-        what = f"{change.operation.replace('_', ' ')} of {change.relation}.{change.subject}"
+        what = f"{change.operation.replace('_', ' ')} of {change.what}"
         colour = "red" if change.errors else "yellow"
         lines.append(("changes", Text(f"{what}: {change.state}, {change.way_back}", colour)))
     if found.missing_roles:

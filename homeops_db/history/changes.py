@@ -1,5 +1,6 @@
 """The state of type changes and restructures in schema ``migrations``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from homeops_db.history import tables
 from homeops_db.naming import LEDGER_SCHEMA
 
 DDL: Final = Path(__file__).with_name("changes.sql").read_text(encoding="utf-8")
+TYPE_CHANGE: Final = "type_change"
+RESTRUCTURE: Final = "restructure"
 EXPANDING: Final = "expanding"
 EXPANDED: Final = "expanded"
 SWITCHED: Final = "switched"
@@ -27,9 +30,14 @@ select id, operation, relation, subject, version, definition, kept, state, start
 from migrations.changes c
 """
 _LAST: LiteralString = (
-    ROWS + "where operation = %(operation)s and relation = %(relation)s and subject = %(subject)s "
-    "order by id desc limit 1"
+    ROWS
+    + """
+where operation = %(operation)s and relation = %(relation)s and subject = %(subject)s
+  and (state in ('expanding', 'expanded', 'switched') or definition -> 'asked' = %(asked)s)
+order by state in ('expanding', 'expanded', 'switched') desc, id desc limit 1
+"""
 )
+_BY_NUMBER: LiteralString = ROWS + "where id = %(id)s"
 _OPEN: LiteralString = ROWS + "where state in ('expanding', 'expanded', 'switched') order by id"
 _BEGIN: LiteralString = """
 insert into migrations.changes (operation, relation, subject, version, definition)
@@ -44,6 +52,7 @@ set state = %(state)s, kept = kept || %(kept)s,
     ended_at = case when %(state)s in ('contracted', 'undone') then clock_timestamp() end
 where id = %(id)s
 """
+_KEEP: LiteralString = "update migrations.changes set kept = kept || %(kept)s where id = %(id)s"
 _ERRORS: LiteralString = """
 select relation, key, sqlstate, message, happened_at from migrations.change_errors
 where change_id = %(id)s order by id limit %(limit)s
@@ -62,7 +71,7 @@ class Change:
         definition: What the author asked for.
         kept: What the way back needs to know.
         state: expanding, expanded, switched, contracted, undone.
-        errors: Rows that the other shape can't hold, as their writers met them.
+        errors: Rows that the other type or shape can't hold, as their writers met them.
     """
 
     id: int
@@ -86,8 +95,17 @@ class Change:
             return "not begun to be used"
         if self.errors:
             has = "row has a value" if self.errors == 1 else "rows have values"
-            return f"{self.errors} {has} that the other type can't hold"
+            return f"{self.errors} {has} that the other {self._other} can't hold"
         return "lossless until contract"
+
+    @property
+    def what(self) -> str:
+        """What is changed: the table, or its column."""
+        return f"{self.relation}.{self.subject}" if self.operation == TYPE_CHANGE else self.relation
+
+    @property
+    def _other(self) -> str:
+        return "type" if self.operation == TYPE_CHANGE else "shape"
 
 
 @dataclass(frozen=True)
@@ -124,11 +142,26 @@ def still_open(connection: Connection) -> list[Change]:
         return cursor.execute(_OPEN).fetchall()
 
 
-def last(connection: Connection, operation: str, relation: str, subject: str) -> Change | None:
-    """Read the newest change of a column or table. Takes no lock."""
+def last(
+    connection: Connection, operation: str, relation: str, subject: str, asked: Mapping[str, Any]
+) -> Change | None:
+    """Read the open change of a column or table, or the newest one that was asked for. Takes no lock."""
     with connection.cursor(row_factory=class_row(Change)) as cursor:
-        values = {"operation": operation, "relation": relation, "subject": subject}
+        values = {
+            "operation": operation,
+            "relation": relation,
+            "subject": subject,
+            "asked": Jsonb(dict(asked)),
+        }
         return cursor.execute(_LAST, values).fetchone()
+
+
+def by_number(connection: Connection, number: int) -> Change:
+    """Read a change again. Takes no lock."""
+    with connection.cursor(row_factory=class_row(Change)) as cursor:
+        found = cursor.execute(_BY_NUMBER, {"id": number}).fetchone()
+    assert found is not None
+    return found
 
 
 def begin(
@@ -161,12 +194,17 @@ def move(connection: Connection, number: int, state: str, **kept: Any) -> None:
     connection.execute(_MOVE, {"id": number, "state": state, "kept": Jsonb(kept)})
 
 
+def keep(connection: Connection, number: int, **kept: Any) -> None:
+    """Write down what a later step must know, without going on."""
+    connection.execute(_KEEP, {"id": number, "kept": Jsonb(kept)})
+
+
 def errors(connection: Connection, number: int, *, limit: int = 10) -> list[Failed]:
     """Read the rows that the other shape can't hold, the oldest first. Takes no lock."""
     with connection.cursor(row_factory=class_row(Failed)) as cursor:
         return cursor.execute(_ERRORS, {"id": number, "limit": limit}).fetchall()
 
 
-def clear_errors(connection: Connection, number: int) -> None:
-    """Forget what writers have met: whoever proves that both shapes are equal begins anew."""
-    connection.execute(_CLEAR, {"id": number})
+def clear_errors(connection: Connection, number: int) -> int:
+    """Forget what writers have met: whoever proves that both shapes are equal begins anew. Says how many."""
+    return connection.execute(_CLEAR, {"id": number}).rowcount

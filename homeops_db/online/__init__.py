@@ -17,6 +17,7 @@ from homeops_db.online.foreign_key import create_foreign_key
 from homeops_db.online.index import create_index
 from homeops_db.online.partition import attach_partition, detach_partition
 from homeops_db.online.reindex import reindex
+from homeops_db.online.restructure.operation import Restructure
 from homeops_db.online.type_change.operation import TypeChange
 from homeops_db.online.unique import create_unique_constraint
 from homeops_db.online.validation import validate_constraint
@@ -25,6 +26,7 @@ from homeops_db.online.work import Done
 __all__ = [
     "Backfilled",
     "Done",
+    "Restructure",
     "TypeChange",
     "add_column",
     "alter_column",

@@ -9,7 +9,7 @@ import pytest
 
 from homeops_db.localdb import server
 from homeops_db.settings import load
-from tests.faults.cases import CASES, SHOP
+from tests.faults.cases import BEFORE, CASES, SHOP
 from tests.faults.runs import Ended, Kind, Order, Runs
 from tests.fixtures.databases import connect
 from tests.fixtures.projects import Toy
@@ -45,15 +45,17 @@ class Bench:
     runs: Runs
     folder: Path
     _undisturbed: dict[str, Undisturbed] = field(default_factory=dict)
+    _templates: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def database(self, case: str) -> Iterator[str]:
         """A database in which the shop is at v1.0.0, and the case is to be v1.1.0."""
+        template = self._template(case)
         with connect(self.server.url) as admin:
             admin.execute("drop database if exists run with (force)")
             # By WAL a sequence comes over with values set aside that were never logged: after a crash it
             # would give them out twice. A checkpoint, as copying files takes one, makes it log again.
-            admin.execute("create database run template shop strategy file_copy")
+            admin.execute(f"create database run template {template} strategy file_copy")
         yield self._url("run")
 
     def run(
@@ -93,6 +95,20 @@ class Bench:
         order = Order(self._url("shop"), str(self._versions(next(iter(CASES)))), "v1.0.0")
         ended = self.runs.run(order)
         assert ended.code == 0, ended.said
+
+    def _template(self, case: str) -> str:
+        """The shop, or one in which something was done before the case begins; it is made once."""
+        if case not in BEFORE:
+            return "shop"
+        if case not in self._templates:
+            name = f"shop_{len(self._templates)}"
+            with connect(self.server.url) as admin:
+                admin.execute(f"drop database if exists {name}")
+                admin.execute(f"create database {name} template shop")
+            ended = self.runs.run(Order(self._url(name), body=BEFORE[case]))
+            assert ended.code == 0, ended.said
+            self._templates[case] = name
+        return self._templates[case]
 
     def _versions(self, case: str) -> Path:
         folder = self.folder / case.replace(" ", "_").replace(",", "")

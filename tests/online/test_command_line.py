@@ -34,6 +34,9 @@ op.execute('''
     create table shop.visits_2027 (id int not null, at date not null);
     create table shop.lines (id int primary key, amount double precision not null default 0.5);
     create index ix_lines_amount on shop.lines (amount);
+    create table shop.stock (id int primary key, price double precision default 1.5, name text not null);
+    create index ix_stock_name on shop.stock (name);
+    insert into shop.stock values (1, 2.5, 'Pen'), (2, null, 'Ink');
     insert into shop.lines values (1, 1.25), (2, 0.5);
     insert into shop.customers values (1, 'a@b.c', 'a'), (3, 'c@b.a', 'b');
     insert into shop.orders values (1, 1, '1', 'it''s 100%', 'new', 'l');
@@ -46,6 +49,15 @@ NO_SHOP = "op.execute('drop schema shop cascade')"
 CHANGE = """
         amount = online.TypeChange("lines", "amount", sa.Numeric(15, 2), schema="shop",
                                    up="amount::numeric(15,2)", down="amount::double precision")
+"""
+RESTRUCTURE = """
+        stock = online.Restructure(
+            "stock", schema="shop",
+            columns=["id", sa.Column("price", sa.Numeric(10, 2)), "name",
+                     sa.Column("label", sa.String(20), server_default="none", nullable=False, comment="it's 100%")],
+            transform={"price": "price::numeric(10,2)", "label": "upper(name)"},
+            back={"price": "price::double precision"},
+        )
 """
 OPERATIONS: dict[str, tuple[str, str]] = {
     "create_index": (
@@ -180,6 +192,16 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         amount.undo_contract(); amount.undo_switch(); amount.undo_expand()
         """,
     ),
+    "Restructure": (
+        f"""
+        {RESTRUCTURE}
+        stock.expand(); stock.switch(); stock.contract()
+        """,
+        f"""
+        {RESTRUCTURE}
+        stock.undo_contract(); stock.undo_switch(); stock.undo_expand()
+        """,
+    ),
     "detach_partition": (
         'online.detach_partition("events", "events_2026", schema="shop")',
         """
@@ -306,7 +328,8 @@ def test_up_and_down_end_alike_online_and_by_psql(
         assert standing(by_psql) == ("v1.1.0", "applied")
         for version, operation in zip(versions, OPERATIONS, strict=True):
             assert events(by_psql, version) == ["finished"] * 2
-            named = {"TypeChange": "type_change_switch"}.get(operation, operation.split()[0])
+            objects = {"TypeChange": "type_change_switch", "Restructure": "restructure_switch"}
+            named = objects.get(operation, operation.split()[0])
             assert named in {step["operation"] for step in steps(online_run, version)}
 
 

@@ -43,6 +43,8 @@ select setval('shop.t_id_seq', 250);
 alter table shop.t alter note set storage external, alter note set compression pglz, alter amount set statistics 321,
     alter customer set (n_distinct = -0.5, n_distinct_inherited = 7);
 comment on column shop.t.name is 'what {it} is, 100%';
+comment on sequence shop.t_id_seq is 'numbers {}';
+grant usage on sequence shop.t_id_seq to pg_monitor, public;
 comment on table shop.t is 'a table';
 alter table shop.t set (fillfactor = 71, autovacuum_enabled = off, toast.autovacuum_enabled = off);
 alter table shop.t inherit shop.base;
@@ -131,6 +133,7 @@ def other_names(made: Manifest) -> dict[str, str]:
         "statistics",
         "view",
         "materialized view",
+        "identity sequence",
     )
     found = [
         item.name
@@ -163,6 +166,10 @@ CHANGES = {
     "alter table {t} alter amount drop default": ["column default amount is missing"],
     "alter table {t} alter name drop not null": ["column not null name is missing"],
     "alter table {t} alter id set cache 8": ["column identity id:"],
+    "comment on sequence shop.t_id_seq_new is null": ["identity sequence comment shop.t_id_seq is missing"],
+    "revoke usage on sequence shop.t_id_seq_new from public": [
+        "identity sequence rights shop.t_id_seq: GRANT USAGE ON SEQUENCE shop.t_id_seq_new TO PUBLIC"
+    ],
     "alter table {t} alter id restart 5": ["identity position id: next is 260 became next is 5"],
     "alter table {t} alter note set storage extended": ["column storage note is missing"],
     "alter table {t} alter note set compression default": ["column compression note is missing"],

@@ -1,13 +1,16 @@
-"""What belongs to the column itself: NOT NULL, default, identity, sequence, comment, rights, statistics."""
+"""What belongs to the column itself: NOT NULL, default, identity, sequence, comment, rights, statistics.
+
+What can't be known to suit another type (storage, compression) is left as the new type has it.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Final
 
 from psycopg import Connection, sql
-from psycopg.rows import class_row
 
+from homeops_db.catalog import attributes as catalog
 from homeops_db.catalog import columns
+from homeops_db.catalog.attributes import Attributes, Sequence
 from homeops_db.catalog.columns import Column
 from homeops_db.locking.wanted import wanted
 from homeops_db.online.type_change import literals
@@ -16,72 +19,6 @@ from homeops_db.online.work import Statement, Work
 
 _LARGEST: Final = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
-# What a type change can't know to suit another type (storage, compression) is left as the new type has it.
-_ATTRIBUTES: LiteralString = """
-select col_description(a.attrelid, a.attnum) as comment,
-       nullif(coalesce(a.attstattarget, -1), -1)::int as statistics,
-       coalesce(a.attoptions, '{}')::text[] as options,
-       array(select concat(g.privilege_type, case when g.is_grantable then '*' end, ' ',
-                           case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end)
-             from aclexplode(a.attacl) g order by 1) as rights
-from pg_attribute a where a.attrelid = %(oid)s and a.attname = %(name)s and not a.attisdropped
-"""
-_OWNED: LiteralString = """
-select n.nspname as schema, c.relname as name, d.deptype = 'i' as is_identity,
-       q.seqtypid::regtype::text as type, q.seqstart as start, q.seqincrement as increment, q.seqmin as
-       smallest, q.seqmax as largest, q.seqcache as cache, q.seqcycle as is_cycled,
-       obj_description(c.oid, 'pg_class') as comment,
-       array(select format('REVOKE ALL ON SEQUENCE %%s FROM %%s', c.oid::regclass, w.grantee)
-             from (select distinct case g.grantee when 0 then 'PUBLIC'
-                                        else quote_ident(pg_get_userbyid(g.grantee)) end as grantee
-                   from pg_default_acl f cross join lateral aclexplode(f.defaclacl) g
-                   where f.defaclobjtype = 'S') w)
-       || array(select format('GRANT %%s ON SEQUENCE %%s TO %%s%%s', g.privilege_type, c.oid::regclass,
-                              case g.grantee when 0 then 'PUBLIC'
-                                             else quote_ident(pg_get_userbyid(g.grantee)) end,
-                              case when g.is_grantable then ' WITH GRANT OPTION' else '' end)
-                from aclexplode(coalesce(c.relacl, acldefault('s', c.relowner))) g order by 1) as rights
-from pg_depend d
-join pg_class c on c.oid = d.objid and c.relkind = 'S'
-join pg_namespace n on n.oid = c.relnamespace
-join pg_sequence q on q.seqrelid = c.oid
-where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = %(oid)s
-  and d.refobjsubid = %(number)s and d.deptype in ('a', 'i')
-"""
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """A sequence that belongs to a column."""
-
-    schema: str
-    name: str
-    is_identity: bool
-    type: str
-    start: int
-    increment: int
-    smallest: int
-    largest: int
-    cache: int
-    is_cycled: bool
-    comment: str | None
-    rights: list[str]
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """Its quoted name."""
-        return sql.Identifier(self.schema, self.name)
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """What a column has beside its type; ``rights`` are like ``SELECT* alice``, where * may pass it on."""
-
-    comment: str | None
-    statistics: int | None
-    options: list[str]
-    rights: list[str]
-
 
 def ensure(work: Work, side: Side) -> None:
     """Give the shadow the comment, the statistics target and the rights of the application's column.
@@ -89,7 +26,8 @@ def ensure(work: Work, side: Side) -> None:
     Locks: SHARE UPDATE EXCLUSIVE, or ACCESS EXCLUSIVE where rights are given, for some milliseconds.
     """
     oid = side.table.oid
-    live, shadow = _read(work.connection, oid, side.column), _read(work.connection, oid, side.shadow)
+    live = catalog.of_column(work.connection, oid, side.column)
+    shadow = catalog.of_column(work.connection, oid, side.shadow)
     statements = list(_alike(side, live, shadow))
     if statements:
         work.execute([wanted(work.connection, side.table)], *statements, step="attributes")
@@ -112,7 +50,7 @@ def swap(
     table = sql.Identifier(side.table.schema, side.table.name)
     live, old = sql.Identifier(side.column), sql.Identifier(other.shadow)
     alter = sql.SQL("ALTER TABLE {} ALTER COLUMN {} ")
-    owned = _owned(connection, side.table.oid, column.number)
+    owned = catalog.owned(connection, side.table.oid, column.number)
     if column.identity:
         yield from _identity(side, other, column, next(one for one in owned if one.is_identity))
     elif column.default is not None:
@@ -223,15 +161,3 @@ def _bounds(side: Side, sequence: Sequence) -> tuple[int, int]:
     old, new = _LARGEST[sequence.type], _LARGEST[side.type]
     smallest = -new - 1 if sequence.smallest == -old - 1 else sequence.smallest
     return smallest, new if sequence.largest == old else min(sequence.largest, new)
-
-
-def _owned(connection: Connection, oid: int, number: int) -> list[Sequence]:
-    with connection.cursor(row_factory=class_row(Sequence)) as cursor:
-        return cursor.execute(_OWNED, {"oid": oid, "number": number}).fetchall()
-
-
-def _read(connection: Connection, oid: int, name: str) -> Attributes:
-    with connection.cursor(row_factory=class_row(Attributes)) as cursor:
-        found = cursor.execute(_ATTRIBUTES, {"oid": oid, "name": name}).fetchone()
-    assert found is not None
-    return found

@@ -14,11 +14,21 @@ from homeops_db.locking.pace import pace
 from homeops_db.locking.wanted import wanted
 from homeops_db.online.backfill import operation
 from homeops_db.online.backfill.asked import Asked
-from homeops_db.online.type_change import attributes, parts, proof, refusals, sync, trial, words
+from homeops_db.online.type_change import (
+    attributes,
+    complete,
+    materialized,
+    parts,
+    proof,
+    refusals,
+    sync,
+    trial,
+    words,
+)
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
 
-_CARRIED: Final = {*parts.BUILT, *words.KINDS, hanging.DEFAULT, hanging.SEQUENCE}
+_CARRIED: Final = {*parts.BUILT, *words.KINDS, hanging.MATERIALIZED_VIEW, hanging.DEFAULT, hanging.SEQUENCE}
 
 _FAILING: Final = 1000
 """Rows that the shadow may be unable to hold before the filling is given up."""
@@ -31,8 +41,10 @@ def build(work: Work, side: Side, change: Change, asked: Asked) -> None:
     triggers and keys; the rest as `online.backfill`, `online.create_index` and `online.validate_constraint`.
     """
     refuse(work, side)
+    materialized.clear(work, side)
     sync.refuse_later(work.connection, side)
     trial.refuse(work, side)
+    complete.forget(work.connection, side, change)
     if columns.column(work.connection, side.table.oid, side.shadow) is None:
         add = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
             sql.Identifier(side.table.schema, side.table.name),
@@ -44,8 +56,11 @@ def build(work: Work, side: Side, change: Change, asked: Asked) -> None:
     attributes.ensure(work, side)
     fill(work, side, asked)
     parts.build(work, side)
-    for one in proof.find(work, side):
+    different = proof.find(work, side)
+    for one in different:
         logging.getLogger(__name__).warning("%s can't be switched yet: %s", side.table, one)
+    if not different:
+        complete.note(work.connection, side, change)
 
 
 def fill(work: Work, side: Side, asked: Asked) -> None:
@@ -76,8 +91,9 @@ def refuse(work: Work, side: Side) -> None:
     oids = [part.oid for part in tables.tree(work.connection, side.table.oid)]
     found = hanging.of_column(work.connection, oids, side.column)
     stuck = [str(one) for one in found if one.kind not in _CARRIED]
-    views = worded.views_above(work.connection, [one.oid for one in found if one.kind == hanging.VIEW])
-    stuck += worded.on_views(work.connection, views)
+    stuck += materialized.reasons(work.connection, found)
+    views = worded.views_above(work.connection, materialized.on(found))
+    stuck += worded.on_views(work.connection, [one.oid for one in views])
     stuck += _of_itself(column)
     stuck += refusals.reasons(work.connection, side, column, found)
     if stuck:

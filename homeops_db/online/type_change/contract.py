@@ -8,7 +8,7 @@ from homeops_db.catalog import columns, hanging, tables
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.locking.wanted import wanted
-from homeops_db.online.type_change import sync
+from homeops_db.online.type_change import materialized, sync
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Statement, Work, as_query
 
@@ -21,6 +21,7 @@ def drop(work: Work, side: Side, change: Change, state: str) -> None:
     if columns.column(work.connection, side.table.oid, side.shadow) is None:
         changes.move(work.connection, change.id, state)
         return
+    materialized.clear(work, side)
     oids = [part.oid for part in tables.tree(work.connection, side.table.oid)]
     keys = [
         one for one in hanging.of_column(work.connection, oids, side.shadow) if one.kind == hanging.REFERRING

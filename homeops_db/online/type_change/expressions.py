@@ -9,7 +9,7 @@ from pglast.stream import RawStream
 from psycopg import Connection, sql
 from psycopg.errors import DataError, InvalidObjectDefinition, NotSupportedError, ProgrammingError
 
-from homeops_db.catalog import columns
+from homeops_db.catalog import columns, worded
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError, UnsafeError
 from homeops_db.online import constraint, subject
@@ -47,34 +47,38 @@ def canonical(work: Work, table: Table, written: Written) -> str:
 
     Locks: ACCESS SHARE on the table for some milliseconds.
     """
-    text = written.text
-    refuse_odd(syntax.expression(text, f"The expression {written.what}="), written.what)
+    refuse_odd(syntax.expression(written.text, f"The expression {written.what}="), written.what)
 
     def ask(connection: Connection, clone: str) -> str:
         column, name = (sql.Identifier(one).as_string() for one in (written.column, table.name))
-        there = f"pg_temp.{name}"
         alter = f"ALTER TABLE pg_temp.{clone}"
         _send(connection, f"{alter} ALTER COLUMN {column} TYPE {written.reads} USING NULL")
         if table.name != clone:
             _send(connection, f"{alter} RENAME TO {name}")
-        # As it is assigned: a function that another type's value can't be assigned from is no way.
-        _send(connection, f"ALTER TABLE {there} ADD COLUMN {_VIEW} {written.gives}")
-        _send(connection, f"EXPLAIN UPDATE {there} SET {_VIEW} = ({text})")  # noqa: S608 - the author's own SQL
-        _refuse_changing(connection, there, written)
-        _send(connection, f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT ({text}) AS value FROM {there}")  # noqa: S608
-        _send(connection, "SELECT set_config('search_path', 'pg_catalog', true)")
-        found = connection.execute(
-            "select pg_get_viewdef(c.oid) from pg_class c where c.relname = %s and c.relpersistence = 't'",
-            (_VIEW,),
-        ).fetchone()
-        assert found is not None
-        return str(found[0])
+        return said(connection, f"pg_temp.{name}", written)
 
     try:
-        definition = subject.on_clone(work, table, ask, like="")
+        return subject.on_clone(work, table, ask, like="")
     except (ProgrammingError, NotSupportedError, DataError) as error:
         raise constraint.refused(table, error) from error
-    select: Any = parse_sql(definition)[0].stmt
+
+
+def said(connection: Connection, there: str, written: Written) -> str:
+    """Have the server read an expression over a temporary table, in a transaction that is rolled back.
+
+    Raises:
+        ObjectError: It reads the whole row.
+        UnsafeError: Its value may change by itself.
+        psycopg.Error: The server can't read it, or it gives another type.
+    """
+    # As it is assigned: a function that another type's value can't be assigned from is no way.
+    _send(connection, f"ALTER TABLE {there} ADD COLUMN {_VIEW} {written.gives}")
+    _send(connection, f"EXPLAIN UPDATE {there} SET {_VIEW} = ({written.text})")  # noqa: S608 - the author's own
+    _refuse_changing(connection, there, written)
+    view = f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT ({written.text}) AS value FROM {there}"  # noqa: S608
+    _send(connection, view)
+    _send(connection, "SELECT set_config('search_path', 'pg_catalog', true)")
+    select: Any = parse_sql(worded.temporary_view(connection, _VIEW))[0].stmt
     # Until PostgreSQL 15 the server names the table, which the expression is no longer bound to.
     return printed(renamed(select.targetList[0].val, {}))
 
@@ -129,7 +133,23 @@ def expression(text: str) -> Any:
 
 def printed(tree: Any) -> str:
     """Write a tree as SQL."""
+    if isinstance(tree, ast.IndexStmt) and tree.nulls_not_distinct:
+        return _printed_index(tree)
     return str(RawStream()(tree))
+
+
+def _printed_index(tree: Any) -> str:
+    """The printer says NULLS NOT DISTINCT behind WITH and WHERE, where the server doesn't read it."""
+    later = {name: getattr(tree, name) for name in ("options", "tableSpace", "whereClause")}
+    tree.nulls_not_distinct = False
+    whole = str(RawStream()(tree))
+    for name in later:
+        setattr(tree, name, None)
+    head = str(RawStream()(tree))
+    for name, value in later.items():
+        setattr(tree, name, value)
+    tree.nulls_not_distinct = True
+    return f"{head} NULLS NOT DISTINCT{whole.removeprefix(head)}"
 
 
 def reads(text: str) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final, LiteralString
 
 from psycopg import Connection, sql
-from psycopg.rows import scalar_row
 
 from homeops_db.catalog import constraints, hanging, indexes, locks, tables
 from homeops_db.catalog.hanging import Hanging
@@ -15,7 +14,7 @@ from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import check, index, not_null, partitioned_index, subject, validation
-from homeops_db.online.type_change import twins
+from homeops_db.online.type_change import described, twins
 from homeops_db.online.type_change.sides import NEW, OLD, Side
 from homeops_db.online.work import Statement, Work
 
@@ -29,11 +28,6 @@ BUILT: Final = (
     hanging.REFERRING,
     hanging.STATISTICS,
 )
-
-_THERE: LiteralString = """
-select exists (select from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace
-               where s.stxrelid = %(oid)s::oid and s.stxname = %(name)s)
-"""
 
 
 def of(connection: Connection, side: Side) -> list[Hanging]:
@@ -50,6 +44,7 @@ def build(work: Work, side: Side) -> None:
         for one in found:
             if one.kind == kind:
                 _BUILD[kind](work, side, one)
+    described.ensure(work, side, found)
 
 
 def clear(work: Work, side: Side) -> None:
@@ -115,10 +110,6 @@ def _build_index(work: Work, side: Side, one: Hanging) -> None:
     if there is not None and there.is_valid:
         return  # on the way back: the one that the application's column had
     index.ensure(work, table, twin, twins.index_writer(work.connection, one, side, twin))
-    for number, target in one.targets.items():
-        alter = sql.SQL("ALTER INDEX {} ALTER COLUMN " + number + " SET STATISTICS {}")
-        work.execute([_held(work, table)], alter.format(_name(one, twin), target), step="target")
-    _comment(work, "INDEX {}", one, table, twin)
 
 
 def _build_unique(work: Work, side: Side, one: Hanging) -> None:
@@ -133,7 +124,6 @@ def _build_unique(work: Work, side: Side, one: Hanging) -> None:
             sql.Identifier(table.schema, table.name), sql.Identifier(twin), sql.Identifier(twin)
         ) + sql.SQL(deferral)
         work.execute([wanted(work.connection, table)], adopt, step="adopt")
-        _comment(work, "CONSTRAINT {} ON {}", one, table, twin)
 
 
 def _build_check(work: Work, side: Side, one: Hanging) -> None:
@@ -146,7 +136,6 @@ def _build_check(work: Work, side: Side, one: Hanging) -> None:
 
     if constraints.constraint(work.connection, table.oid, twin) is None:
         check.ensure(work, table, twin, render)
-        _comment(work, "CONSTRAINT {} ON {}", one, table, twin)
     _validate(work, one, table, twin)
 
 
@@ -160,37 +149,20 @@ def _build_key(work: Work, side: Side, one: Hanging) -> None:
         both = {table, _table(work.connection, found.referent_oid)}
         wants = [wanted(work.connection, each, locks.SHARE_ROW_EXCLUSIVE) for each in both]
         work.execute(wants, twins.key(one, table, twin, side), step="add key")
-        _comment(work, "CONSTRAINT {} ON {}", one, table, twin)
     _validate(work, one, table, twin)
 
 
 def _build_statistics(work: Work, side: Side, one: Hanging) -> None:
     twin, table = side.twin(str(one.name)), _table(work.connection, one.table_oid)
-    with work.connection.cursor(row_factory=scalar_row) as cursor:
-        if cursor.execute(_THERE, {"oid": one.table_oid, "name": twin}).fetchone():
-            return
-    statements: list[Statement] = [twins.statistics(work.connection, one, side, twin)]
-    for target in one.targets.values():
-        alter = sql.SQL("ALTER STATISTICS {} SET STATISTICS {}")
-        statements.append(alter.format(_name(one, twin), target))
-    work.execute([_held(work, table)], *statements, step="statistics")
-    _comment(work, "STATISTICS {}", one, table, twin)
+    if hanging.has_statistics(work.connection, one.table_oid, twin):
+        return
+    statement = twins.statistics(work.connection, one, side, twin)
+    work.execute([_held(work, table)], statement, step="statistics")
 
 
 def _validate(work: Work, one: Hanging, table: Table, twin: str) -> None:
     if not str(one.definition).endswith("NOT VALID"):
         validation.validate(work, table, twin)
-
-
-def _comment(work: Work, what: LiteralString, one: Hanging, table: Table, twin: str) -> None:
-    """Say of a twin what is said of the other."""
-    if one.comment is None:
-        return
-    here = sql.Identifier(table.schema, table.name)
-    name = sql.Identifier(twin) if "ON" in what else _name(one, twin)
-    names = (name, here) if "ON" in what else (name,)
-    comment = sql.SQL("COMMENT ON " + what + " IS ").format(*names) + sql.Literal(one.comment)
-    work.execute([_held(work, table)], comment, step="comment")
 
 
 def _held(work: Work, table: Table) -> Wanted:

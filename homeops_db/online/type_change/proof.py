@@ -17,7 +17,8 @@ from homeops_db.catalog import heap, tables
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ViolationError
 from homeops_db.history import changes
-from homeops_db.online.type_change import sync
+from homeops_db.history.changes import Change
+from homeops_db.online.type_change import complete, sync
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
 
@@ -60,16 +61,22 @@ def find(work: Work, side: Side) -> list[Different]:
     return found
 
 
-def refuse(work: Work, side: Side, change_id: int) -> None:
+def refuse(work: Work, side: Side, change: Change) -> int:
     """Prove that both columns of every row belong together; what writers met until now is forgotten.
+
+    Returns:
+        Since which transaction they do; see `complete`.
 
     Raises:
         ViolationError: They don't in some rows, which are named.
     """
-    changes.clear_errors(work.connection, change_id)
+    known = complete.known(work.connection, side, change)
+    complete.forget(work.connection, side, change)
+    has_met = changes.clear_errors(work.connection, change.id) > 0
     found = find(work, side)
     if found:
         raise violated(side, [str(one) for one in found])
+    return complete.note(work.connection, side, change, None if has_met else known)
 
 
 def refuse_met(connection: Connection, side: Side, change_id: int) -> None:

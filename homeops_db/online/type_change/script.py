@@ -10,6 +10,7 @@ from typing import Final
 
 from psycopg import sql
 
+from homeops_db.catalog import scripted
 from homeops_db.online import subject
 from homeops_db.online.type_change.operation import TypeChange
 from homeops_db.online.type_change.sides import NEW, OLD
@@ -17,23 +18,13 @@ from homeops_db.online.work import Script
 
 _TYPE: Final = "homeops_type"
 
-# The type of an expression, with its length: as a table made of it has it.
-_ALTER: Final = sql.SQL("""
-SELECT format('ALTER TABLE {table} ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %1$I TYPE %s USING (%s)',
-              {column}, format_type(a.atttypid, a.atttypmod), {expression})
-       || coalesce(format(', ALTER COLUMN %I SET DEFAULT %s', {column}, pg_get_expr(d.adbin, d.adrelid)), '')
-FROM pg_attribute a
-LEFT JOIN pg_attribute c ON c.attrelid = {relation}::regclass AND c.attname = {column}
-LEFT JOIN pg_attrdef d ON d.adrelid = c.attrelid AND d.adnum = c.attnum
-WHERE a.attrelid = 'pg_temp.homeops_type'::regclass AND a.attname = 'value'
-""")
+_ALTER: Final = sql.SQL(scripted.RETYPE)
 
 # What an online run has begun is ended by one: its triggers read the column by its old type.
 _GUARD: Final = sql.SQL("""
 DO $homeops$
 BEGIN
-    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = {relation}::regclass AND attname = ANY ({shadows})
-               AND NOT attisdropped) THEN
+    IF {is_there} THEN
         RAISE EXCEPTION {message} USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
 END $homeops$
@@ -56,8 +47,9 @@ def _alter(out: Script, asked: TypeChange, expression: str) -> None:
         "Let alembic upgrade go on with it, or take it back first"
     )
     guard = _GUARD.format(
-        relation=sql.Literal(table),
-        shadows=sql.Literal(shadows),
+        is_there=sql.SQL(scripted.HAS_COLUMNS).format(
+            relation=sql.Literal(table), names=sql.Literal(shadows)
+        ),
         message=sql.Literal(message.replace("%", "%%")),
     )
     out.write(

@@ -5,26 +5,25 @@ is.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from psycopg import sql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import to_instance
 
 from homeops_db.catalog import columns, hanging
+from homeops_db.catalog.columns import Column
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
-from homeops_db.online import subject
+from homeops_db.online import begun, subject
 from homeops_db.online.backfill.asked import Asked
 from homeops_db.online.type_change import build, contract, expressions, switch
 from homeops_db.online.type_change.expressions import Written
 from homeops_db.online.type_change.operation import TypeChange
 from homeops_db.online.type_change.sides import NEW, OLD, Side
 from homeops_db.online.work import Work
-
-OPERATION: Final = "type_change"
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,12 @@ STEPS: Final = {
 
 
 def _build(work: Work, sides: Sides, side: Side, asked: TypeChange) -> None:
-    build.build(work, side, sides.change, Asked(workers=asked.workers))
+    try:
+        build.build(work, side, sides.change, Asked(workers=asked.workers))
+    except ObjectError:
+        if sides.change.state == changes.EXPANDING and not _has(work, side):  # nothing was changed
+            changes.move(work.connection, sides.change.id, changes.UNDONE)
+        raise
     changes.move(work.connection, sides.change.id, changes.SWITCHED if side.is_switched else changes.EXPANDED)
 
 
@@ -127,15 +131,20 @@ def _is_done(work: Work, table: Table, asked: TypeChange) -> bool:
 
 
 def _sides(work: Work, table: Table, asked: TypeChange) -> Sides:
-    changes.ensure(work.connection)
     new = _type_name(work, asked)
-    change = changes.last(work.connection, OPERATION, str(table), asked.column_name)
-    if change is None or change.state == changes.UNDONE:
-        change = _begin(work, table, asked, new)
-    old, kept = str(change.definition["old"]), change.definition.get("collation")
+    said = {"new": new, "up": asked.up, "down": asked.down}
+    change = begun.find(work, changes.TYPE_CHANGE, str(table), asked.column_name, said)
+    if change is None or begun.is_over(work, change):
+        change, column = None, _column(work, table, asked.column_name)
+        found: dict[str, Any] = {"old": column.type, "collation": column.collation}
+    else:
+        found = change.definition
+    old, kept = str(found["old"]), found.get("collation")
     name = asked.column_name
     up = expressions.canonical(work, table, Written("up", asked.up, name, old, new))
     down = expressions.canonical(work, table, Written("down", asked.down, name, new, old))
+    if change is None:
+        change = begun.begin(work, changes.TYPE_CHANGE, str(table), name, said, **found)
     return Sides(
         change,
         Side(table, name, False, new, old, up, down, _collation(work, asked, new, kept)),
@@ -143,32 +152,13 @@ def _sides(work: Work, table: Table, asked: TypeChange) -> Sides:
     )
 
 
-def _begin(work: Work, table: Table, asked: TypeChange, new: str) -> Change:
-    column = columns.column(work.connection, table.oid, asked.column_name)
+def _column(work: Work, table: Table, name: str) -> Column:
+    column = columns.column(work.connection, table.oid, name)
     if column is None:
         raise ObjectError(
-            f"Table {table} has no column {asked.column_name}. Nothing was changed. Check the names in the "
-            "revision."
+            f"Table {table} has no column {name}. Nothing was changed. Check the names in the revision."
         )
-    recorder = work.recorder
-    revision = recorder.current_revision if recorder is not None else None
-    changes.begin(
-        work.connection,
-        OPERATION,
-        str(table),
-        asked.column_name,
-        version=None if revision is None else revision.version,
-        definition={
-            "old": column.type,
-            "collation": column.collation,
-            "new": new,
-            "up": asked.up,
-            "down": asked.down,
-        },
-    )
-    begun = changes.last(work.connection, OPERATION, str(table), asked.column_name)
-    assert begun is not None
-    return begun
+    return column
 
 
 def _collation(work: Work, asked: TypeChange, new: str, kept: str | None) -> str | None:

@@ -18,7 +18,17 @@ from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import not_null
-from homeops_db.online.type_change import attributes, parts, proof, refusals, sync, words
+from homeops_db.online.type_change import (
+    attributes,
+    complete,
+    materialized,
+    parts,
+    proof,
+    refusals,
+    sync,
+    words,
+)
+from homeops_db.online.type_change.materialized import Original
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Statement, Work
 
@@ -37,6 +47,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
     Raises:
         ViolationError: A row's columns don't belong together. Nothing was switched.
         ObjectError: The triggers that keep them alike are gone, or don't always fire.
+        LockTimeoutError: Somebody reads by a snapshot from before the filling, or a lock wasn't to be had.
 
     Locks: ACCESS EXCLUSIVE on the table, and on tables whose foreign keys refer to the column, for some
     milliseconds. Before, the proof reads the table without a lock; afterwards NOT NULL is validated and the
@@ -45,19 +56,23 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
     column = columns.column(work.connection, side.table.oid, side.column)
     assert column is not None
     _complete(work, side)
-    proof.refuse(work, side, change.id)
+    since = proof.refuse(work, side, change)
     if _needs_values(column):
         not_null.ensure(work, side.table, side.shadow)
+    complete.wait(work, side, since)
 
+    views = materialized.build(work, side)
     for number in range(1, _TRIES + 1):
-        prepared = _prepare(work, side, other, change)
+        prepared = _prepare(work, side, other, change, views)
+        wants = [*_wants(work, side), *materialized.wants(work.connection, views)]
         try:
-            work.under_locks(_wants(work, side), prepared.send, step="switch")
+            work.under_locks(wants, prepared.send, step="switch")
             break
         except _ChangedError:
             if number == _TRIES:
                 raise
             _complete(work, side)
+            views = materialized.build(work, side)
         except _Slow as slow:  # the first try is the slowest
             if number == _TRIES:
                 raise _too_slow(work, side, slow.held) from None
@@ -93,6 +108,7 @@ class _Prepared:
     change: Change
     column: Column
     found: Sequence[Hanging]
+    views: Sequence[Original]
     script: bytes
     limit: timedelta
 
@@ -106,7 +122,8 @@ class _Prepared:
                 "expand() in a new one."
             )
         proof.refuse_met(connection, side, self.change.id)
-        if _hanging(connection, side) != self.found:
+        found = _hanging(connection, side)
+        if found != self.found or materialized.of(connection, side, found) != self.views:
             raise _ChangedError(
                 f"Somebody changes what hangs on {side.table}.{side.column} at this moment. Nothing was "
                 "switched. Let that end, then run the same command again."
@@ -120,14 +137,14 @@ class _Prepared:
             raise _Slow(held)
 
 
-def _prepare(work: Work, side: Side, other: Side, change: Change) -> _Prepared:
+def _prepare(work: Work, side: Side, other: Side, change: Change, views: Sequence[Original]) -> _Prepared:
     column = columns.column(work.connection, side.table.oid, side.column)
     assert column is not None
-    statements = _statements(work.connection, side, other, change, column)
+    statements = _statements(work.connection, side, other, change, column=column, views=views)
     texts = (one if isinstance(one, str) else one.as_string(work.connection) for one in statements)
     script = ";\n".join(text.strip().rstrip(";") for text in texts).encode()
     found = _hanging(work.connection, side)
-    return _Prepared(side, other, change, column, found, script, work.policy.lock_timeout)
+    return _Prepared(side, other, change, column, found, views, script, work.policy.lock_timeout)
 
 
 def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:
@@ -143,7 +160,11 @@ def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:
 
 
 def finish(work: Work, side: Side) -> None:
-    """Do what needs no strong lock, or the rest of it: NOT NULL is validated, and the way back is built."""
+    """Do what needs no strong lock, or the rest of it: NOT NULL is validated, and the way back is built.
+
+    Materialized views that were replaced go.
+    """
+    materialized.clear(work, side)
     found = constraints.of_table(work.connection, side.table.oid)
     if any(_is_unproven(one, side) for one in found):
         not_null.ensure(work, side.table, side.column)
@@ -163,7 +184,13 @@ def _hanging(connection: Connection, side: Side) -> list[Hanging]:
 
 
 def _statements(
-    connection: Connection, side: Side, other: Side, change: Change, column: Column
+    connection: Connection,
+    side: Side,
+    other: Side,
+    change: Change,
+    *,
+    column: Column,
+    views: Sequence[Original],
 ) -> Iterator[Statement]:
     said = words.read(connection, side)
     table = sql.Identifier(side.table.schema, side.table.name)
@@ -173,6 +200,7 @@ def _statements(
     yield rename.format(table, sql.Identifier(side.column), sql.Identifier(other.shadow))
     yield rename.format(table, sql.Identifier(side.shadow), sql.Identifier(side.column))
     yield from parts.swap(connection, side, other)
+    yield from materialized.swap(side, other, views)
     yield from attributes.swap(connection, side, other, column, change.kept.get("defaults", {}))
     if column.is_not_null and columns.has_not_null_constraints(connection):
         yield from _named_not_null(connection, side)

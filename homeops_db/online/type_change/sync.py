@@ -8,12 +8,11 @@ needs no scan under its lock.
 """
 
 from hashlib import md5
-from typing import Final, LiteralString
+from typing import Final
 
 from psycopg import Connection, sql
-from psycopg.rows import scalar_row
 
-from homeops_db.catalog import heap, locks, tables
+from homeops_db.catalog import heap, locks, tables, triggers
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import wanted
 from homeops_db.online import subject
@@ -60,18 +59,6 @@ BEGIN
 END
 """
 
-# 7: BEFORE, FOR EACH ROW, INSERT; the bytes of a name decide who is first.
-_LATER: LiteralString = """
-select distinct t.tgname from pg_trigger t
-where t.tgrelid = any(%(oids)s::oid[]) and not t.tgisinternal and t.tgtype & 3 = 3 and t.tgtype & 20 <> 0
-  and t.tgname collate "C" > %(name)s and t.tgname not like %(ours)s
-order by 1
-"""
-_MADE: LiteralString = """
-select count(*) from pg_trigger where tgrelid = %(oid)s and tgname = any(%(names)s::text[]) and tgenabled =
-'A'
-"""
-
 
 def names(side: Side) -> list[str]:
     """Name the triggers: two that fill, one that checks."""
@@ -94,9 +81,7 @@ def refuse_later(connection: Connection, side: Side) -> None:
         ObjectError: There is one.
     """
     oids = [part.oid for part in tables.tree(connection, side.table.oid)]
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        given = {"oids": oids, "name": PREFIX, "ours": f"{PREFIX.replace('_', chr(92) + '_')}%"}
-        found = cursor.execute(_LATER, given).fetchall()
+    found = triggers.firing_after(connection, oids, PREFIX)
     if found:
         raise ObjectError(
             f"Trigger {found[0]} of {side.table} fires after those that keep both columns alike (triggers "
@@ -107,9 +92,7 @@ def refuse_later(connection: Connection, side: Side) -> None:
 
 def is_there(connection: Connection, side: Side) -> bool:
     """Whether all three triggers are there and always enabled."""
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        found = cursor.execute(_MADE, {"oid": side.table.oid, "names": names(side)}).fetchone()
-    return found == len(names(side))
+    return set(names(side)) <= set(triggers.firing_always(connection, side.table.oid))
 
 
 def ensure(work: Work, side: Side, change_id: int) -> None:

@@ -1,6 +1,7 @@
 """Tries everything out before anything is changed: what can't be said of the new type is named then."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import psycopg
 from pglast.parser import ParseError
@@ -11,7 +12,7 @@ from homeops_db.catalog import columns
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import wanted
 from homeops_db.online import subject
-from homeops_db.online.type_change import parts, twins, words
+from homeops_db.online.type_change import materialized, parts, twins, words
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
 
@@ -30,8 +31,9 @@ def refuse(work: Work, side: Side) -> None:
         work, side.table, lambda connection, clone: _twins(connection, side, clone), like=""
     )
     if not wrong:
+        above = materialized.wants(work.connection, materialized.of(work.connection, side))
         wrong = work.under_locks(
-            [wanted(work.connection, side.table)],
+            [wanted(work.connection, side.table), *above],
             lambda connection: _said(connection, side),
             step="try",
             changes=False,
@@ -75,17 +77,17 @@ def _said(connection: Connection, side: Side) -> list[str]:
         table = sql.Identifier(side.table.schema, side.table.name).as_string()
         live, shadow = (sql.Identifier(name).as_string() for name in (side.column, side.shadow))
         there = columns.column(connection, side.table.oid, side.shadow) is not None
-        statements = [
+        before = [
             *([] if there else [f"ALTER TABLE {table} ADD COLUMN {shadow} {side.declared}"]),
             *said.before,
             f"ALTER TABLE {table} RENAME COLUMN {live} TO homeops_tried",
             f"ALTER TABLE {table} RENAME COLUMN {shadow} TO {live}",
-            *said.after,
         ]
-        return _refused(connection, statements)
+        views = materialized.tries(connection, side, materialized.of(connection, side))
+        return _refused(connection, chain(before, views, said.after))
 
 
-def _refused(connection: Connection, statements: Sequence[str]) -> list[str]:
+def _refused(connection: Connection, statements: Iterable[str]) -> list[str]:
     """Give the first that is refused: what is said after it may need it."""
     for statement in statements:
         try:

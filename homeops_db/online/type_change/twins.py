@@ -6,7 +6,7 @@ from typing import Any, Final
 from pglast import ast, parse_sql
 from psycopg import Connection, sql
 
-from homeops_db.catalog import columns, constraints, hanging
+from homeops_db.catalog import columns, constraints, hanging, indexes, tables
 from homeops_db.catalog.hanging import Hanging
 from homeops_db.catalog.tables import Table
 from homeops_db.online import index, subject
@@ -21,6 +21,9 @@ def index_writer(connection: Connection, one: Hanging, side: Side, name: str) ->
     text = one.index_definition or one.definition
     assert text is not None
     adapted = expressions.printed(literals.adapt(connection, side, parse_sql(text)[0].stmt))
+    table = tables.by_oid(connection, one.table_oid)
+    assert table is not None
+    tablespace = indexes.tablespace(connection, str(one.name), one.schema or table.schema)
 
     def write(table: str, schema: str | None, *, concurrently: bool) -> str:
         statement: Any = parse_sql(adapted)[0].stmt
@@ -28,6 +31,7 @@ def index_writer(connection: Connection, one: Hanging, side: Side, name: str) ->
         statement.concurrent = concurrently
         statement.relation.schemaname, statement.relation.relname = schema, table
         statement.relation.inh = True  # the server says ON ONLY of a partitioned table's
+        statement.tableSpace = tablespace
         for element in (*statement.indexParams, *(statement.indexIncludingParams or ())):
             _rename(element, side)
         if statement.whereClause is not None:
@@ -65,7 +69,8 @@ def statistics(connection: Connection, one: Hanging, side: Side, name: str, clon
     statement: Any = literals.adapt(connection, side, parse_sql(one.definition)[0].stmt)
     statement.defnames = (*statement.defnames[:-1], ast.String(sval=name))
     if clone is not None:
-        statement.defnames = statement.defnames[-1:]
+        # Not where the session makes things: a role may have no right there.
+        statement.defnames = (ast.String(sval="pg_temp"), ast.String(sval=name))
         statement.relations[0].schemaname, statement.relations[0].relname = None, clone
     for element in statement.exprs:
         _rename(element, side)

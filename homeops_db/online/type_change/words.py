@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from homeops_db.catalog import hanging, tables, worded
 from homeops_db.catalog.hanging import Hanging
-from homeops_db.online.type_change import expressions, literals, sync
+from homeops_db.online.type_change import expressions, literals, materialized, sync
 from homeops_db.online.type_change.sides import Side
 
 KINDS: Final = (
@@ -51,13 +51,16 @@ def read(connection: Connection, side: Side) -> Words:
     found = hanging.of_column(connection, oids, side.column)
     before: list[str] = []
     after: list[str] = []
+    views = worded.views_above(connection, materialized.on(found))
+    remade = [one.oid for one in views if not one.is_materialized]
+    with_views = worded.rules_on(connection, remade)  # these go and come with them
     # Functions first: views may call them.
     for kind, query in _QUERIES.items():
-        for one in worded.read(connection, query, _oids(found, kind)):
+        alone = [oid for oid in _oids(found, kind) if kind != hanging.RULE or oid not in with_views]
+        for one in worded.read(connection, query, alone):
             before += [one.drop] if one.drop else []
             after += [_adapted(connection, side, kind, statement) for statement in one.create]
-    views = worded.views_above(connection, _oids(found, hanging.VIEW))
-    said = worded.read(connection, worded.VIEW, views)
+    said = worded.read(connection, worded.VIEW, remade)
     before = [one.drop for one in reversed(said) if one.drop] + before
     after += [statement for one in said for statement in one.create]
     published = worded.published(connection, _oids(found, hanging.PUBLICATION))

@@ -1,0 +1,33 @@
+"""What can't get another shape online, found before anything is changed."""
+
+from collections.abc import Iterator
+
+from homeops_db.catalog import tables
+from homeops_db.errors import ObjectError
+from homeops_db.online.restructure import proof
+from homeops_db.online.restructure.sides import Side
+from homeops_db.online.work import Work
+
+
+def refuse(work: Work, side: Side) -> None:
+    """Refuse what can't be carried over; the trial finds the rest.
+
+    Raises:
+        ObjectError: The table is of a kind that this can't be done to, or rows are hidden from our role.
+    """
+    proof.refuse_hiding(work.connection, side)
+    reasons = list(_reasons(work, side))
+    if reasons:
+        raise ObjectError(
+            f"{side.table} can't get another shape online: {'; '.join(reasons)}. Nothing was changed. Take "
+            "that away in a revision before, or change the table in parts."
+        )
+
+
+def _reasons(work: Work, side: Side) -> Iterator[str]:
+    if tables.is_hypertable(work.connection, side.table):
+        yield "it is a hypertable, whose chunks are TimescaleDB's own"
+    if side.table.is_partitioned and not side.is_switched:
+        yield "it is partitioned already"
+    if side.table.is_partition:
+        yield "it is a partition"

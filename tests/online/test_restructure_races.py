@@ -1,0 +1,215 @@
+"""A restructure, and whoever writes at the worst moment: no row is lost, stale or a ghost, and no write fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy as sa
+from psycopg import Connection
+from sqlalchemy.engine import URL
+
+from homeops_db import online
+from tests.fixtures.databases import connect
+from tests.online.columns import MOSTLY_HERE
+from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
+from tests.online.meanwhile import at
+
+POINTS = ("made", "copied", "settled", "indexed", "drained", "synced")
+
+AMOUNT = online.Restructure(
+    "t",
+    columns=(..., sa.Column("amount", sa.Numeric(15, 2)), sa.Column("big", sa.Text)),
+    transform={"amount": "amount::numeric(15,2)", "big": "upper(note)"},
+    back={"amount": "amount::double precision"},
+)
+TABLE = """
+create table other (id int primary key);
+create table t (id int primary key, parent int {refers}, amount double precision, note text{more});
+insert into other select generate_series(1, 500);
+insert into t select n, null, n / 4.0, 'note ' || n from generate_series(1, 400) n;
+"""
+
+
+@dataclass(frozen=True)
+class Race:
+    """What is done at each point: ``{n}`` is 10, 20, and so on; rows of ten ids are there for each."""
+
+    acts: str
+    refers: str = ""
+    more: str = ""
+    also: str = ""
+    level: str = "read committed"
+
+
+SELF = "references t on update cascade on delete cascade"
+RACES = {
+    "delete and insert again": Race(
+        "delete from t where id between {n} and {n} + 3; insert into t values ({n}, null, 5, 'again'), ({n} + 1, null, 6, 'b')"
+    ),
+    "keys move": Race(
+        "update t set id = id + 10000 where id between {n} and {n} + 2; update t set id = {n} + 1 where id = {n} + 10000"
+    ),
+    "keys swap": Race(
+        "update t set id = -1 where id = {n}; update t set id = {n} where id = {n} + 1; update t set id = {n} + 1 where id = -1"
+    ),
+    "upsert": Race(
+        "insert into t select g, null, g, 'up' from generate_series({n}, {n} + 1000, 500) g on conflict (id) do update set amount = 77"
+    ),
+    "merge": Race(
+        "merge into t using generate_series({n}, {n} + 1006) g on t.id = g "
+        "when matched and g % 3 = 0 then delete when matched and g % 3 = 1 then update set amount = 9, note = 'merged' "
+        "when not matched and g % 5 = 0 then insert values (g + 5000, null, g, 'new')"
+    ),
+    "everything at once": Race("update t set amount = amount + 1, note = note || '.'"),
+    "truncate": Race("truncate t; insert into t select n, null, n, 'anew' from generate_series(1, 300) n"),
+    "truncate that is rolled back": Race(
+        "savepoint a; truncate t; insert into t values (1, null, 1, 'x'); rollback to a; update t set note = 'kept' where id = {n}"
+    ),
+    "savepoints": Race(
+        "savepoint a; update t set note = 'gone' where id = {n}; delete from t where id = {n} + 1; rollback to a; "
+        "savepoint b; update t set note = 'stays' where id = {n} + 2; release b; update t set amount = 1 where id = {n} + 2"
+    ),
+    "an old snapshot": Race(
+        "update t set note = 'rr' where id between {n} and {n} + 3; delete from t where id = {n} + 4; "
+        "insert into t values ({n} + 20000, null, 3, 'rr')",
+        level="repeatable read",
+    ),
+    "an old snapshot, serializable": Race(
+        "update t set note = 'ser' where id between {n} and {n} + 3; delete from t where id = {n} + 4; "
+        "update t set id = {n} + 30000 where id = {n} + 5; insert into t values ({n} + 20000, null, 3, 'rr')",
+        level="serializable",
+    ),
+    "a row refers to another, and goes with it": Race(
+        "insert into t values ({n} + 9000, {n}, 1, 'child'), ({n} + 8000, {n} + 9000, 1, 'of it'); "
+        "update t set parent = {n} + 1 where id = {n} + 2; delete from t where id = {n}; update t set id = -{n} where id = {n} + 1",
+        refers=SELF,
+    ),
+    "a row refers to another, and lets it go": Race(
+        "insert into t values ({n} + 9000, {n}, 1, 'child'); update t set parent = {n} + 9000 where id = {n} + 2; "
+        "delete from t where id = {n}; delete from t where id = {n} + 9000",
+        refers="references t on delete set null",
+    ),
+    "rows that refer to each other go together": Race(
+        "update t set parent = id + 1 where id between {n} and {n} + 3; delete from t where id between {n} and {n} + 4",
+        refers="references t",
+    ),
+    "a child first": Race(
+        "insert into t values ({n} + 9000, {n} + 9001, 1, 'child'), ({n} + 9001, {n} + 9002, 1, 'x'), ({n} + 9002, null, 1, 'y')",
+        refers="references t",
+    ),
+    "a child first, with a deferred key": Race(
+        "insert into t values ({n} + 9000, {n} + 9001, 1, 'child'); insert into t values ({n} + 9001, null, 1, 'x')",
+        refers="references t deferrable initially deferred",
+    ),
+    "unique values change their places": Race(
+        "update t set note = 'x{n}' where id = {n}; update t set note = 'note ' || {n} where id = {n} + 1; "
+        "update t set note = 'note ' || ({n} + 1) where id = {n}",
+        more=", unique (note)",
+    ),
+    "unique values change their places at once": Race(
+        "update t set note = 'note ' || (2 * {n} + 1 - id) where id in ({n}, {n} + 1)",
+        more=", unique (note) deferrable initially deferred",
+    ),
+    "another table's row goes": Race(
+        "update t set parent = {n} + 2 where id = {n} + 3; update t set parent = null where id = {n}; delete from other where id = {n}; "
+        "update t set parent = {n} + 1 where id = {n} + 3",
+        also="update t set parent = id; alter table t add constraint fk foreign key (parent) references other",
+    ),
+    "another table's row goes, and its rows with it": Race(
+        "update t set parent = {n} + 1 where id = {n}; delete from other where id = {n}; delete from other where id = {n} + 1",
+        also="update t set parent = id; alter table t add constraint fk foreign key (parent) references other on delete cascade",
+    ),
+    "triggers that write the row again": Race(
+        "insert into t values ({n} + 7000, null, 1, 'trig'); update t set amount = 4 where id = {n}; delete from t where id = {n} + 1",
+        also="""
+create function again() returns trigger language plpgsql as $$ begin
+    if pg_trigger_depth() < 3 then
+        update t set note = note || '+' where id = coalesce(new.id, old.id);
+        update t set note = note || '-' where id = coalesce(new.id, old.id) + 1;
+        insert into t values (coalesce(new.id, old.id) + 100000, null, 1, 'by trigger') on conflict (id) do update set amount = t.amount + 1;
+    end if; return null; end $$;
+create trigger zzz_again after insert or update or delete on t for each row execute function again();
+create constraint trigger aaa_late after update on t deferrable initially deferred for each row execute function again();
+""",
+    ),
+    "rules of replicas": Race(
+        "set local session_replication_role = replica; update t set note = 'rep' where id = {n}; delete from t where id = {n} + 1; "
+        "insert into t values ({n} + 6000, null, 1, 'rep'); set local session_replication_role = origin"
+    ),
+    "two phases": Race("update t set note = 'two' where id = {n}; delete from t where id = {n} + 1; prepare transaction 'p{n}'"),
+    "the key is always the server's": Race(
+        "insert into t (no, id, note) overriding system value values ({n} + 900, {n} + 700, 'x'); update t set note = 'y' where id = {n}; "
+        "delete from t where id = {n} + 1; insert into t (id, note) values ({n} + 1, 'fresh number')",
+        more=", no int generated always as identity (start 10000)",
+    ),
+    "it is written anew": Race("update t set note = 'a' where id = {n}; cluster t using t_pkey; update t set note = 'b' where id = {n} + 1"),
+    "it grows and shrinks": Race(
+        "insert into t select g, null, 1, repeat('x', 1000) from generate_series({n} * 1000, {n} * 1000 + 300) g; delete from t where id >= {n} * 1000"
+    ),
+}  # fmt: skip
+
+LIVE = "select id, parent, amount::numeric(15,2)::float8, note{no} from t order by id"
+
+
+def compared(db: Connection, race: Race) -> list:
+    return rows(db, LIVE.format(no=", no" if "no int" in race.more else ""))
+
+
+@MOSTLY_HERE
+@pytest.mark.parametrize("name", RACES)
+def test_nothing_is_lost(run: Callable, db: Connection, any_url: URL, name: str) -> None:
+    race = RACES[name]
+    db.prepare_threshold = None
+    db.execute(TABLE.format(refers=race.refers, more=race.more))
+    db.execute(race.also)
+    number = 0
+
+    with connect(any_url) as writer, connect(any_url) as old:
+        writer.prepare_threshold = old.prepare_threshold = None
+
+        def begin() -> None:
+            old.execute(f"begin isolation level {race.level}".encode())
+            old.execute("select count(*) from other")
+
+        def write(by: Connection) -> None:
+            nonlocal number
+            number += 10
+            acts = race.acts.replace("{n}", str(number))
+            for act in acts.split("; ") if "language" not in acts else [acts]:
+                by.execute(act.encode())
+            if "prepare transaction" in acts:
+                by.execute(f"commit prepared 'p{number}'".encode())
+            else:
+                by.execute("commit")
+
+        def act() -> None:
+            """One writes with a snapshot from the point before, one with a fresh one."""
+            write(old)
+            begin()
+            if race.level == "read committed":
+                writer.execute("begin")
+                write(writer)
+
+        begin()
+        hook = {point: 0 for point in POINTS}
+        passed = []
+
+        def at_point(point: str) -> None:
+            passed.append(point)
+            if point.startswith("restructure: ") and point.split(": ")[1] in hook:
+                act()
+
+        from homeops_db import faults
+        with faults.injected(at_point):
+            run(AMOUNT.expand)
+        act()
+        old.execute("commit")
+        for step in (AMOUNT.switch, AMOUNT.undo_switch, AMOUNT.switch):
+            before = compared(db, race)
+            run(step)
+            assert compared(db, race) == before
+            old.execute("discard plans"); writer.execute("discard plans")
+            begin()
+            act()
+            old.execute("commit")
+        assert scalar(db, "select count(*) from t where big is distinct from upper(note)") == 0
