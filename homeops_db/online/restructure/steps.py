@@ -115,6 +115,36 @@ def _is_done(work: Work, table: Table, asked: Restructure) -> bool:
     return asking.is_so(work, table, asked)
 
 
+def _begun(work: Work, table: Table, asked: Restructure) -> Sides:
+    """Look the change up, or begin it."""
+    change = _find(work, table, asked)
+    if change is None or begun.is_over(work, change):
+        old, new = asking.shapes(work, table, asked)
+        shapes = {"old": old.as_json(), "new": new.as_json()}
+        said = written.as_json(asked)
+        change = begun.begin(work, changes.RESTRUCTURE, str(table), table.name, said, **shapes)
+    return _sides(table, change)
+
+
+def _known(work: Work, table: Table, asked: Restructure, step: str) -> Sides:
+    """Look up a change that was begun.
+
+    Raises:
+        ObjectError: Nothing is known of one.
+    """
+    change = _find(work, table, asked)
+    if change is None:
+        raise ObjectError(
+            f"{step}() doesn't know what {table} was: its restructure wasn't begun here, or was done by a "
+            "script. Nothing was changed. Run the downgrade as a script too: alembic downgrade --sql."
+        )
+    return _sides(table, change)
+
+
+def _find(work: Work, table: Table, asked: Restructure) -> Change | None:
+    return begun.find(work, changes.RESTRUCTURE, str(table), table.name, written.as_json(asked))
+
+
 def _sides(table: Table, change: Change) -> Sides:
     old, new = (sides.from_json(change.definition[key]) for key in ("old", "new"))
     return Sides(change, Side(table, change.id, False, old, new), Side(table, change.id, True, new, old))
