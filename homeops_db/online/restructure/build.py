@@ -8,7 +8,7 @@ from homeops_db import faults
 from homeops_db.catalog import firing, standstill
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
-from homeops_db.online.restructure import copy, drain, parts, refusals, switch, sync, table
+from homeops_db.online.restructure import copy, drain, indexes, parts, refusals, switch, sync, table
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
@@ -35,6 +35,7 @@ def build(work: Work, side: Side, other: Side, change: Change, workers: int) -> 
     if kept.get("settled") != side.schema:
         copy.settle(work, side)
         changes.keep(work.connection, change.id, settled=side.schema)
+    indexes.build(work, side, workers)
     parts.ensure(work, side)
     faults.point("restructure: indexed")
     for statement in drain.functions(side):

@@ -17,7 +17,7 @@ from psycopg.errors import (
 )
 
 from homeops_db import faults
-from homeops_db.catalog import constraints, firing, manifest, standstill, tables, unchanged
+from homeops_db.catalog import constraints, firing, standstill, tables, unchanged
 from homeops_db.errors import LockTimeoutError, ObjectError
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
@@ -213,12 +213,7 @@ def _statements(work: Work, side: Side, other: Side, hanging: moved.Moved) -> It
     yield f"CREATE SCHEMA {there} AUTHORIZATION {owner}"
     yield f"ALTER TABLE {side.here} SET SCHEMA {there}"
     yield f"ALTER TABLE {side.shadow} SET SCHEMA {here}"
-    yield from moved.partitions(work, side)
-    live = manifest.read(work.connection, side.table.oid)
-    for one in live.of("statistics"):
-        yield f"ALTER STATISTICS {one.name} SET SCHEMA {there}"
-    for old, new in parts.names(live, side).items():
-        yield f"ALTER STATISTICS {new} SET SCHEMA {old.rpartition('.')[0]}"
+    yield from moved.neighbours(work, side, other.schema)
     yield f"DROP TABLE {side.log}"
     yield f"DROP SCHEMA {back}"
     yield from hanging.after
