@@ -8,7 +8,7 @@ from homeops_db import faults
 from homeops_db.catalog import firing, standstill
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
-from homeops_db.online.restructure import copy, drain, indexes, parts, refusals, switch, sync, table
+from homeops_db.online.restructure import copy, drain, indexes, keys, parts, refusals, switch, sync, table
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
@@ -72,6 +72,7 @@ def _make(work: Work, side: Side, other: Side, change: Change) -> None:
 
 
 def forget(work: Work, side: Side) -> None:
-    """Drop a shadow that has no rows yet, with its schema."""
+    """Drop a shadow that has no rows yet, with its schema; see `keys.drop`."""
+    keys.drop(work, side)
     schema = sql.Identifier(side.schema).as_string()
     work.connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())

@@ -2,36 +2,34 @@
 
 from collections.abc import Iterator
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.locking.wanted import wanted
-from homeops_db.online.restructure import build, drain, parts, sync
+from homeops_db.online.restructure import build, drain, keys, parts, sync
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
 
 def drop(work: Work, side: Side, change: Change, state: str) -> None:
-    """Drop triggers, functions and the shadow.
+    """Drop triggers and functions, then the shadow, which takes as long as its files are large.
 
-    Locks: ACCESS EXCLUSIVE on both tables for some milliseconds.
+    Locks: ACCESS EXCLUSIVE on the application's table for some milliseconds; see `keys.drop`.
     """
-    if not parts.exists(work, side) and not sync.is_there(work.connection, side):
+    if sync.is_there(work.connection, side) or parts.exists(work, side):
+        work.execute([wanted(work.connection, side.table)], *_statements(side), step="drop triggers")
+        keys.drop(work, side)
+        schema = sql.Identifier(side.schema).as_string()
+        with work.connection.transaction():
+            work.connection.execute(f"DROP TABLE IF EXISTS {side.shadow}, {side.log}".encode())
+            work.connection.execute(f"DROP SCHEMA IF EXISTS {schema}".encode())
+            changes.move(work.connection, change.id, state, **build.NOTHING_BUILT)
+    elif change.state != state:
         changes.move(work.connection, change.id, state)
-        return
-
-    def send(connection: Connection) -> None:
-        for statement in _statements(side):
-            connection.execute(statement.encode())
-        changes.move(connection, change.id, state, **build.NOTHING_BUILT)
-
-    work.under_locks([wanted(work.connection, side.table)], send, step="drop")
 
 
 def _statements(side: Side) -> Iterator[str]:
     yield from sync.drop(side)
     yield f"DROP FUNCTION IF EXISTS {sync.function(side)}()"
     yield from drain.drop_functions(side)
-    yield f"DROP TABLE IF EXISTS {side.shadow}, {side.log}"
-    yield f"DROP SCHEMA IF EXISTS {sql.Identifier(side.schema).as_string()}"
