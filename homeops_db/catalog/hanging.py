@@ -65,6 +65,9 @@ select case when f.adrelid = u.table_oid and f.adnum = own.attnum then 'default'
         where oid = coalesce(x.relnamespace, s.stxnamespace))::text as schema,
        case when r.rulename = '_RETURN'
             then pg_describe_object('pg_class'::regclass, v.oid, 0)
+            when f.oid is not null and g.attgenerated <> ''
+            then format('%%s generated column %%s.%%I', case g.attgenerated when 'v' then 'virtual'
+                                                      else 'stored' end, f.adrelid::regclass, g.attname)
             else pg_describe_object(u.classid, u.objid, 0) end as text,
        coalesce(pg_get_indexdef(x.oid), pg_get_constraintdef(c.oid),
                 pg_get_statisticsobjdef(s.oid)) as definition,
@@ -86,6 +89,7 @@ join pg_attribute own on own.attrelid = u.table_oid and own.attname = %(name)s
 left join pg_class x on u.classid = 'pg_class'::regclass and x.oid = u.objid
 left join pg_constraint c on u.classid = 'pg_constraint'::regclass and c.oid = u.objid
 left join pg_attrdef f on u.classid = 'pg_attrdef'::regclass and f.oid = u.objid
+left join pg_attribute g on g.attrelid = f.adrelid and g.attnum = f.adnum
 left join pg_rewrite r on u.classid = 'pg_rewrite'::regclass and r.oid = u.objid
 left join pg_class v on v.oid = r.ev_class
 left join pg_policy p on u.classid = 'pg_policy'::regclass and p.oid = u.objid

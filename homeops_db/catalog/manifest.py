@@ -33,7 +33,7 @@ _OTHER_PLACE: Final = 8
 _AROUND_PLACE: Final = 16
 _AROUND: Final = (
     "foreign key of ", "foreign key comment of ", "publication", "other dependent", "rule of another table",
-    "view", "materialized view", "index of ", "function",
+    "policy of another table", "view", "materialized view", "index of ", "function",
 )  # fmt: skip
 # Their names belong to the table, or are those of objects elsewhere: they are never given another one.
 _NAMED_WITHIN: Final = (
@@ -45,6 +45,7 @@ _QUERIES: Final[dict[str, LiteralString]] = {
     "rule": worded.RULE,
     "rule of another table": worded.RULE,
     "policy": worded.POLICY,
+    "policy of another table": worded.POLICY,
     "view": worded.VIEW,
     "materialized view": manifest_around.MATERIALIZED,
     "function": worded.FUNCTION,
@@ -145,6 +146,7 @@ def read(connection: Connection, oid: int) -> Manifest:
         own += _sequences(connection, oid) + _said(connection, oid, manifest_parts.SAID)
         around = _rows(connection, oid, *manifest_around.AROUND)
         around += _said(connection, oid, manifest_around.DEPENDING)
+        around += _said(connection, oid, manifest_around.POLICIES)
         around += _said(connection, oid, manifest_around.FUNCTIONS)
     table = str(found[0])
     return Manifest(

@@ -71,6 +71,16 @@ join pg_class v on v.oid = f.relation
 order by f.level, 2
 """
 
+# Policies of other tables that read this one.
+POLICIES: LiteralString = """
+select distinct 'policy of another table' as kind,
+       format('%%I of %%s', p.polname, p.polrelid::regclass) as name, p.oid::bigint as oid, true as is_made
+from pg_depend d
+join pg_policy p on p.oid = d.objid and p.polrelid <> d.refobjid
+where d.classid = 'pg_policy'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = %(oid)s
+order by 2
+"""
+
 FUNCTIONS: LiteralString = """
 select distinct 'function' as kind, p.oid::regprocedure::text as name, p.oid::bigint as oid,
        exists (select from pg_depend b where b.classid = 'pg_proc'::regclass and b.objid = p.oid
@@ -104,12 +114,23 @@ select array[format('CREATE MATERIALIZED VIEW %%s (%%s) USING %%I%%s%%s AS %%s W
                 where said is not null order by place)
        || array[format('ALTER MATERIALIZED VIEW %%s OWNER TO %%I', v.oid::regclass,
                     pg_get_userbyid(v.relowner))]
+       || array(select format('REVOKE ALL ON %%s FROM %%s', v.oid::regclass, w.grantee)
+                from (select distinct case g.grantee when 0 then 'PUBLIC'
+                                           else quote_ident(pg_get_userbyid(g.grantee)) end as grantee
+                      from (select acldefault('r', v.relowner)
+                            union all
+                            select defaclacl from pg_default_acl where defaclobjtype = 'r') a (rights)
+                      cross join lateral aclexplode(a.rights) g) w
+                where v.relacl is not null or exists (select from pg_default_acl where defaclobjtype = 'r')
+                order by w.grantee)
        || array(select format('GRANT %%s%%s ON %%s TO %%s%%s', g.privilege_type, g.columns, v.oid::regclass,
                               case g.grantee when 0 then 'PUBLIC'
                                              else quote_ident(pg_get_userbyid(g.grantee)) end,
                               case when g.is_grantable then ' WITH GRANT OPTION' else '' end)
                 from (select x.privilege_type, '' as columns, x.grantee, x.is_grantable
-                      from aclexplode(v.relacl) x
+                      from aclexplode(coalesce(v.relacl, acldefault('r', v.relowner))) x
+                      where v.relacl is not null
+                         or exists (select from pg_default_acl where defaclobjtype = 'r')
                       union all
                       select x.privilege_type, format(' (%%I)', a.attname), x.grantee, x.is_grantable
                       from pg_attribute a cross join lateral aclexplode(a.attacl) x
@@ -139,7 +160,7 @@ where i.indrelid = %(oid)s
 order by 2
 """
 
-# What else the catalog knows: columns of the row's type, defaults and policies of other tables, domains.
+# What else the catalog knows: columns of the row's type, defaults of other tables, domains.
 OTHERS: LiteralString = """
 select distinct 'other dependent' as kind, pg_describe_object(d.classid, d.objid, d.objsubid) as name,
        array['depends on it'] as words, null::text[] as create
@@ -158,7 +179,7 @@ left join pg_statistic_ext s on d.classid = 'pg_statistic_ext'::regclass and s.o
 where c.oid = %(oid)s
   and d.classid not in ('pg_rewrite'::regclass, 'pg_publication_rel'::regclass)
   and not coalesce(k.contype = 'f' and k.confrelid = c.oid or k.conrelid = c.oid, false)
-  and not coalesce(p.polrelid = c.oid, false)
+  and p.oid is null
   and not coalesce(t.tgrelid = c.oid or t.tgisinternal, false)
   and not coalesce(f.adrelid = c.oid, false)
   and not coalesce(q.prokind <> 'a', false)

@@ -25,6 +25,13 @@ def bare(name: str) -> str:
     return str(_PARTS.findall(name)[-1])
 
 
+def words(name: str) -> tuple[str, ...]:
+    """Give the parts of a qualified name, as SQL has it, without quotes."""
+    return tuple(
+        part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PARTS.findall(name)
+    )
+
+
 def renamed(text: str, names: Mapping[str, tuple[str, str]]) -> str:
     """Have a text speak of other relations.
 

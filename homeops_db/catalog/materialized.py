@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import Connection, sql
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import class_row, scalar_row, tuple_row
 
 # REFRESH, also CONCURRENTLY, writes the row of pg_class anew, as GRANT and ALTER do: its xmin is a version.
 MATERIALIZED: LiteralString = """
@@ -90,6 +90,7 @@ TYPES: LiteralString = """
 select a.attname::text, format_type(a.atttypid, a.atttypmod) from pg_attribute a
 where a.attrelid = %(oid)s::oid and a.attnum > 0
 """
+VERSION: LiteralString = "select xmin::text from pg_class where oid = %(name)s::regclass"
 
 
 @dataclass(frozen=True)
@@ -153,3 +154,9 @@ def types(connection: Connection, oid: int) -> dict[str, str]:
     """Read the types of its columns by their names. Takes no lock."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return dict(cursor.execute(TYPES, {"oid": oid}).fetchall())
+
+
+def version(connection: Connection, name: str) -> str:
+    """Read what changes with each REFRESH and ALTER of one, by its name as SQL has it. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return str(cursor.execute(VERSION, {"name": name}).fetchone())

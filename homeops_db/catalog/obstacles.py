@@ -29,6 +29,26 @@ where c.oid = any(%(oids)s::oid[]) and c.relrowsecurity and row_security_active(
 order by 1
 """
 
+# A foreign key is given to a table by its owner, and to another one's by who has REFERENCES there.
+CLOSED: LiteralString = """
+select format('%%I.%%I', n.nspname, c.relname)
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where c.oid = any(%(referring)s::oid[]) and not pg_has_role(c.relowner, 'USAGE')
+   or c.oid = any(%(referred)s::oid[]) and not has_any_column_privilege(c.oid, 'REFERENCES')
+order by 1
+"""
+
+COMPARING: LiteralString = """
+select format('%%I of %%I.%%I', t.tgname, n.nspname, c.relname)
+from pg_trigger t
+join pg_class c on c.oid = t.tgrelid
+join pg_namespace n on n.oid = c.relnamespace
+where t.tgrelid = any(%(oids)s::oid[]) and not t.tgisinternal and t.tgqual is not null
+  and pg_get_triggerdef(t.oid) ~ 'WHEN .*\\m(old|new)\\.\\*'
+order by 1
+"""
+
 # A key may use a column in an expression: then the column depends on the table.
 PARTITION_KEYS: LiteralString = """
 with recursive up (oid) as (
@@ -102,3 +122,15 @@ def key_columns(connection: Connection, oids: Sequence[int], columns: Sequence[s
     with connection.cursor(row_factory=class_row(KeyColumn)) as cursor:
         found = cursor.execute(PARTITION_KEYS, values).fetchall()
         return found + (cursor.execute(DIMENSIONS, values).fetchall() if has_dimensions else [])
+
+
+def closed(connection: Connection, referring: Sequence[int], referred: Sequence[int]) -> list[str]:
+    """Name tables that our role may not give a foreign key, or let one refer to. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(CLOSED, {"referring": list(referring), "referred": list(referred)}).fetchall()
+
+
+def comparing_rows(connection: Connection, oids: Sequence[int]) -> list[str]:
+    """Name triggers whose condition reads the whole row. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(COMPARING, {"oids": list(oids)}).fetchall()

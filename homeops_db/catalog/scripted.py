@@ -77,3 +77,26 @@ left join pg_attribute c on c.attrelid = {relation}::regclass and c.attname = {c
 left join pg_attrdef d on d.adrelid = c.attrelid and d.adnum = c.attnum
 where a.attrelid = 'pg_temp.homeops_type'::regclass and a.attname = 'value'
 """
+
+# Several columns get other types and values at once, so that each is made of what was there before. A type is
+# given, or is that of the same column of another table; defaults are said again.
+RESHAPE: Final[LiteralString] = """
+select {alter} || string_agg(
+           concat(case when d.oid is not null then format('ALTER COLUMN %I DROP DEFAULT, ', v.name) end,
+                  format('ALTER COLUMN %I TYPE %s USING (%s)', v.name,
+                         coalesce(v.type, format_type(a.atttypid, a.atttypmod)), v.expression),
+                  ', ALTER COLUMN ' || quote_ident(v.name) || ' SET DEFAULT '
+                      || pg_get_expr(d.adbin, d.adrelid)), ', ')
+from (values {values}) v (name, expression, type, relation)
+join pg_attribute c on c.attrelid = {relation}::regclass and c.attname = v.name
+left join pg_attribute a on a.attrelid = to_regclass(v.relation) and a.attname = v.name
+left join pg_attrdef d on d.adrelid = c.attrelid and d.adnum = c.attnum and c.attgenerated = ''
+"""
+
+KNOWN: Final[LiteralString] = """
+select a.attname from pg_attribute a
+where a.attrelid = {relation}::regclass and a.attnum > 0 and not a.attisdropped
+"""
+HAS_TRIGGER: Final[LiteralString] = """
+exists (select from pg_trigger t where t.tgrelid = {relation}::regclass and t.tgname = {trigger})
+"""

@@ -9,17 +9,19 @@ so nobody waits behind us.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from psycopg import Connection
 
 from homeops_db import faults
-from homeops_db.catalog import locks, readers
+from homeops_db.catalog import locks, readers, standstill
 from homeops_db.catalog.locks import Holder
 from homeops_db.catalog.readers import Reader
 from homeops_db.catalog.tables import Table
+from homeops_db.errors import LockTimeoutError
 from homeops_db.locking import report
 from homeops_db.locking.watch import Cost
 from homeops_db.online.work import Work
@@ -28,17 +30,47 @@ _FIRST_LOOK: Final = 0.02  # seconds between two looks
 _LAST_LOOK: Final = 0.2
 
 
-def wait(work: Work, table: Table, since: int, *, consequence: str) -> None:
+@dataclass(frozen=True)
+class Moment:
+    """A moment after which nothing was filled any more, and who read by a snapshot from before it.
+
+    It can be kept as JSON for days. The list spares whoever began later while an older transaction was
+    running, by which their snapshots look old.
+
+    Attributes:
+        since: The number of the next transaction then, in 64 bits.
+        running: The lowest number that was running.
+        readers: The transactions, and what each one's snapshot was.
+    """
+
+    since: int
+    running: int
+    readers: Mapping[str, int]
+
+
+def moment(work: Work, since: int | None = None) -> Moment:
+    """Look who reads by a snapshot from before this moment, or from before ``since``. Takes no lock."""
+
+    def ask(connection: Connection) -> Moment:
+        number = standstill.next_transaction(connection) if since is None else since
+        running = readers.oldest_running(connection)
+        found = readers.older(connection, number, ours=[work.observer.pid])
+        return Moment(number, running, {one.transaction: one.xid for one in found})
+
+    return work.observer.ask(ask)
+
+
+def wait(work: Work, table: Table, since: int | Moment, *, consequence: str) -> None:
     """Wait until nobody is left in this database who reads by a snapshot from before ``since``.
 
-    Whoever began later isn't waited for, however long it takes. Prepared transactions read nothing any more.
-    Readers on a standby aren't seen from here.
+    Whoever takes one meanwhile isn't waited for. Prepared transactions read nothing any more. Readers on a
+    standby aren't seen from here.
 
     Args:
         work: The operation; its own sessions aren't waited for. None of them may have a transaction open.
         table: What was filled.
         since: A transaction's number, in 64 bits, read after the last row was filled
-            (`catalog.standstill.next_transaction`).
+            (`catalog.standstill.next_transaction`); or the moment itself.
         consequence: What would become of such a reader, for the report.
 
     Raises:
@@ -47,9 +79,8 @@ def wait(work: Work, table: Table, since: int, *, consequence: str) -> None:
     Locks: none.
     """
     began, pause, told = time.monotonic(), _FIRST_LOOK, set[str]()
-    running = work.observer.ask(readers.oldest_running)
-    first = waiting = _look(work, since)
-    while waiting:
+    then = since if isinstance(since, Moment) else moment(work, since)
+    while waiting := _left(work, then):
         faults.point(f"{work.operation}: older snapshots")
         blockers = _described(work, waiting)
         waited = timedelta(seconds=time.monotonic() - began)
@@ -58,18 +89,16 @@ def wait(work: Work, table: Table, since: int, *, consequence: str) -> None:
         _tell(blockers, told)
         time.sleep(pause)
         pause = min(1.5 * pause, _LAST_LOOK)
-        waiting = _left(first, _look(work, since), running)
     work.waited_ms += (time.monotonic() - began) * 1000
 
 
-def _look(work: Work, since: int) -> list[Reader]:
-    return work.observer.ask(lambda connection: readers.older(connection, since, ours=[work.observer.pid]))
-
-
-def _left(first: Sequence[Reader], found: Sequence[Reader], running: int) -> list[Reader]:
-    """Give those that were there at the first look, and who has taken over the snapshot of such a one."""
-    were = {one.transaction: one.xid for one in first}
-    return [one for one in found if one.xid < running or one.xid <= were.get(one.transaction, -1)]
+def _left(work: Work, then: Moment) -> list[Reader]:
+    """Give those that were there then, and who has taken over the snapshot of such a one."""
+    found = work.observer.ask(
+        lambda connection: readers.older(connection, then.since, ours=[work.observer.pid])
+    )
+    were = then.readers
+    return [one for one in found if one.xid < then.running or one.xid <= were.get(one.transaction, -1)]
 
 
 def _described(work: Work, waiting: Sequence[Reader]) -> list[Holder]:
@@ -80,7 +109,7 @@ def _described(work: Work, waiting: Sequence[Reader]) -> list[Holder]:
     return [holder for holder in work.observer.ask(ask) if holder.transaction in there]
 
 
-def _gave_up(table: Table, blockers: list[Holder], waited: timedelta, consequence: str) -> Exception:
+def _gave_up(table: Table, blockers: list[Holder], waited: timedelta, consequence: str) -> LockTimeoutError:
     return report.stalled(
         what=f"transactions that began to read before {table} was filled are open still, and {consequence}",
         blockers=blockers,

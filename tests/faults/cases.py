@@ -69,18 +69,24 @@ create publication pub for table parcels (id, weight) where (id > 0);
 
 STEPS = ("expand", "switch", "contract", "undo_contract", "undo_switch", "undo_expand")
 PARCEL = 'change = online.TypeChange("parcels", "id", sa.BigInteger, up="id::bigint", down="id::int")'
+SHAPE = """change = online.Restructure("parcels",
+            columns=(..., sa.Column("weight", sa.Numeric(10, 2)), sa.Column("half", sa.Numeric(10, 2))),
+            drop=("customer", "fk_customer", "st_parcels"),
+            transform={"weight": "weight::numeric(10,2)", "half": "(weight / 2)::numeric(10,2)"},
+            back={"weight": "weight::double precision"})"""
 
 BEFORE: dict[str, str] = {
-    f"TypeChange only {step}": f"""
+    f"{operation} only {step}": f"""
 import sqlalchemy as sa
 from alembic import op
 op.execute({PARCELS!r})
-{PARCEL}
+{change}
 {"; ".join(f"change.{earlier}()" for earlier in STEPS[:number]) or "pass"}
 """
+    for operation, change in (("TypeChange", PARCEL), ("Restructure", SHAPE))
     for number, step in enumerate(STEPS)
 }
-"""What is done before the case begins: all steps of a type change but one, which alone is broken off."""
+"""What is done before the case begins: all steps of a change but one, which alone is broken off."""
 
 CASES: dict[str, str] = {
     "add_column": """
@@ -154,6 +160,7 @@ CASES: dict[str, str] = {
         )
         change.expand(); change.switch(); change.contract()
     """,
+    **{f"Restructure only {step}": f"\n        {SHAPE}\n        change.{step}()\n    " for step in STEPS},
     WHOLE: """
         online.add_column("orders", sa.Column("total", sa.Numeric(10, 2), server_default="0"))
         online.create_check_constraint("ck_total", "orders", "total >= 0")

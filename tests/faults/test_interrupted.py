@@ -52,7 +52,8 @@ def test_broken_off_at_any_boundary_a_re_run_ends_alike(bench: Bench, case: str,
         with bench.database(case) as url:
             broken = bench.run(case, url, kind, after=after)
             assert broken.code != 0, f"the fault at {point} did nothing"
-            assert broken.points[:after] == expected.points[:after], broken.said
+            way = f"{broken.said}\n{broken.points[:after]}\nand not\n{expected.points[:after]}"
+            assert broken.points[:after] == expected.points[:after], way
             again = bench.run(case, url)
             assert again.code == 0, f"after the fault at {point}: {again.said}"
             assert differences(expected.end, bench.state()) == {}, f"after the fault at {point}"

@@ -4,7 +4,6 @@ The same is done in three schemas, each in the words of its shape. What is compa
 everything that hangs on the reshaped one, item by item.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -131,10 +130,13 @@ class Trio:
         """Compare with the schema that always had the shape of this state."""
         other = NEW if self.is_new else OLD
         for table in (self.reshaped.table, *self.reshaped.tables):
-            assert self._rows(APP, table) == self._rows(other, table), f"{table} after {when}"
+            found, expected = self._rows(APP, table), self._rows(other, table)
+            apart = [*(set(found) - set(expected)), *(set(expected) - set(found))]
+            assert found == expected, f"{table} after {when}: {apart}"
         is_ended = when.rpartition(" ")[2] in ENDS
-        found, expected = (self.manifest(schema, is_ended=is_ended) for schema in (APP, other))
-        assert manifest.differences(expected, found) == [], f"after {when}"
+        ours, theirs = (self.manifest(schema, is_ended=is_ended) for schema in (APP, other))
+        lines = manifest.differences(theirs, ours)
+        assert lines == [], f"after {when}: {lines}"
 
     def manifest(self, schema: str, *, is_ended: bool = True) -> Manifest:
         """Everything that hangs on the table, said as if the schema were the changed one."""
@@ -145,7 +147,8 @@ class Trio:
         return Manifest(read.table.replace(schema, APP), tuple(kept))
 
     def _rows(self, schema: str, table: str) -> list[str]:
-        found = rows(self.db, f"select to_jsonb(t), t.tableoid::regclass::text from {schema}.{table} t")
+        where = "t.tableoid::regclass::text" if table == self.reshaped.table else "''"
+        found = rows(self.db, f"select to_jsonb(t), {where} from {schema}.{table} t")
         return sorted(f"{row} {where.replace(schema, APP)}" for row, where in found)
 
     def _as(self, role: str | None) -> AbstractContextManager[object]:
@@ -154,7 +157,7 @@ class Trio:
 
 def _called(item: Item, schema: str) -> Item:
     def here(text: str) -> str:
-        return re.sub(rf"\b{schema}\b", APP, text.replace(f"pub_{schema}", "pub"))
+        return text.replace(schema, APP)
 
     words = tuple(map(here, item.words))
     return replace(item, kind=here(item.kind), name=here(item.name), words=words, create=())

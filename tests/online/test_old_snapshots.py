@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from homeops_db import online
 from homeops_db.errors import LockTimeoutError, ViolationError
 from tests.fixtures.databases import connect
-from tests.online.columns import EVERYWHERE, MOSTLY_HERE
+from tests.online.columns import MOSTLY_HERE
 from tests.online.conftest import revision
 from tests.online.filling import rows, scalar
 from tests.online.meanwhile import at
@@ -25,6 +25,13 @@ create table other (id int)
 SUM = "select sum(code::int), count(code) from t"
 
 
+@pytest.fixture
+def later() -> Iterator[ExitStack]:
+    """What is entered here is left when the test has ended."""
+    with ExitStack() as stack:
+        yield stack
+
+
 @contextmanager
 def reading(url: URL, level: str = "repeatable read") -> Iterator[Connection]:
     """A transaction that has a snapshot, and has not touched the table yet."""
@@ -34,7 +41,7 @@ def reading(url: URL, level: str = "repeatable read") -> Iterator[Connection]:
         yield reader
 
 
-@EVERYWHERE
+@MOSTLY_HERE
 def test_a_switch_waits_for_snapshots_older_than_the_filling(
     run: Callable, db: Connection, any_url: URL
 ) -> None:
@@ -76,11 +83,14 @@ def test_who_does_not_end_is_named_and_nothing_is_switched(
 
 
 @MOSTLY_HERE
-def test_who_began_after_the_filling_is_not_waited_for(run: Callable, db: Connection, any_url: URL) -> None:
-    """Neither on the way there nor on the way back; what is built anew is waited for again."""
+def test_who_began_after_the_filling_is_not_waited_for(
+    run: Callable, db: Connection, any_url: URL, later: ExitStack
+) -> None:
+    """Neither on the way there nor on the way back, though a writer who is older makes all snapshots look old."""
     db.execute(MADE)
+    writer = later.enter_context(connect(any_url))
+    writer.execute("begin; insert into other values (1)")
     run(CODE.expand)
-    settled(db)
     with reading(any_url) as first, at("older snapshots", lambda: None) as passed:
         run(CODE.switch)
         with reading(any_url) as second:
@@ -89,6 +99,14 @@ def test_who_began_after_the_filling_is_not_waited_for(run: Callable, db: Connec
             assert not any("older snapshots" in point for point in passed)
             assert rows(first, SUM) == rows(second, SUM) == [(45, 9)]
     run(CODE.contract)
+
+
+@pytest.mark.slow
+@MOSTLY_HERE
+def test_what_was_built_anew_is_waited_for_again(run: Callable, db: Connection, any_url: URL) -> None:
+    db.execute(MADE)
+    for step in (CODE.expand, CODE.switch, CODE.contract):
+        run(step)
     with reading(any_url) as third:
         run(CODE.undo_contract)
         with at("older snapshots", lambda: third.execute("commit")) as passed:
@@ -96,11 +114,13 @@ def test_who_began_after_the_filling_is_not_waited_for(run: Callable, db: Connec
         assert "type_change_undo_switch: older snapshots" in passed
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
-def test_who_begins_while_it_waits_is_not_waited_for(run: Callable, db: Connection, any_url: URL) -> None:
-    """A writer that is older than all makes every snapshot look old."""
+def test_who_begins_while_it_waits_is_not_waited_for(
+    run: Callable, db: Connection, any_url: URL, later: ExitStack
+) -> None:
     db.execute(MADE)
-    with connect(any_url) as writer, reading(any_url) as reader, ExitStack() as later:
+    with connect(any_url) as writer, reading(any_url) as reader:
         writer.execute("begin; insert into other values (1)")
         reader.execute("commit; begin isolation level repeatable read; select count(*) from other")
         run(CODE.expand)
@@ -115,6 +135,7 @@ def test_who_begins_while_it_waits_is_not_waited_for(run: Callable, db: Connecti
         assert rows(late[0], SUM) == [(45, 9)]
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
 def test_who_takes_over_an_old_snapshot_is_waited_for(run: Callable, db: Connection, any_url: URL) -> None:
     """As the workers of pg_dump do."""
@@ -163,6 +184,7 @@ def test_a_value_that_was_mended_later_is_not_read_as_empty(
         assert "type_change_switch: older snapshots" in passed, "its writer has met it, and the proof has not"
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
 def test_a_role_that_is_shown_little_waits_too(run: Callable, db: Connection, any_url: URL) -> None:
     db.execute(MADE)

@@ -9,11 +9,13 @@ from psycopg import Connection
 from sqlalchemy.engine import URL
 
 from homeops_db import online
+from homeops_db.errors import ViolationError
 from tests.fixtures.databases import connect
 from tests.online.columns import MOSTLY_HERE
 from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
 from tests.online.meanwhile import at
 
+PATIENT = "-c statement_timeout=5s"
 POINTS = ("made", "copied", "settled", "indexed", "drained", "synced")
 
 AMOUNT = online.Restructure(
@@ -24,9 +26,10 @@ AMOUNT = online.Restructure(
 )
 TABLE = """
 create table other (id int primary key);
+create table elsewhere (id int);
 create table t (id int primary key, parent int {refers}, amount double precision, note text{more});
 insert into other select generate_series(1, 500);
-insert into t select n, null, n / 4.0, 'note ' || n from generate_series(1, 400) n;
+insert into t (id, parent, amount, note) select n, null, n / 4.0, 'note ' || n from generate_series(1, 400) n;
 """
 
 
@@ -44,7 +47,7 @@ class Race:
 SELF = "references t on update cascade on delete cascade"
 RACES = {
     "delete and insert again": Race(
-        "delete from t where id between {n} and {n} + 3; insert into t values ({n}, null, 5, 'again'), ({n} + 1, null, 6, 'b')"
+        "delete from t where id between {n} and {n} + 3; insert into t (id, parent, amount, note) values ({n}, null, 5, 'again'), ({n} + 1, null, 6, 'b')"
     ),
     "keys move": Race(
         "update t set id = id + 10000 where id between {n} and {n} + 2; update t set id = {n} + 1 where id = {n} + 10000"
@@ -53,17 +56,17 @@ RACES = {
         "update t set id = -1 where id = {n}; update t set id = {n} where id = {n} + 1; update t set id = {n} + 1 where id = -1"
     ),
     "upsert": Race(
-        "insert into t select g, null, g, 'up' from generate_series({n}, {n} + 1000, 500) g on conflict (id) do update set amount = 77"
+        "insert into t (id, parent, amount, note) select g, null, g, 'up' from generate_series({n}, {n} + 1000, 500) g on conflict (id) do update set amount = 77"
     ),
     "merge": Race(
         "merge into t using generate_series({n}, {n} + 1006) g on t.id = g "
         "when matched and g % 3 = 0 then delete when matched and g % 3 = 1 then update set amount = 9, note = 'merged' "
-        "when not matched and g % 5 = 0 then insert values (g + 5000, null, g, 'new')"
+        "when not matched and g % 5 = 0 then insert (id, parent, amount, note) values ({n} * 100000 + g, null, g, 'new')"
     ),
     "everything at once": Race("update t set amount = amount + 1, note = note || '.'"),
-    "truncate": Race("truncate t; insert into t select n, null, n, 'anew' from generate_series(1, 300) n"),
+    "truncate": Race("truncate t; insert into t (id, parent, amount, note) select n, null, n, 'anew' from generate_series(1, 300) n"),
     "truncate that is rolled back": Race(
-        "savepoint a; truncate t; insert into t values (1, null, 1, 'x'); rollback to a; update t set note = 'kept' where id = {n}"
+        "savepoint a; truncate t; insert into t (id, parent, amount, note) values (1, null, 1, 'x'); rollback to a; update t set note = 'kept' where id = {n}"
     ),
     "savepoints": Race(
         "savepoint a; update t set note = 'gone' where id = {n}; delete from t where id = {n} + 1; rollback to a; "
@@ -71,21 +74,21 @@ RACES = {
     ),
     "an old snapshot": Race(
         "update t set note = 'rr' where id between {n} and {n} + 3; delete from t where id = {n} + 4; "
-        "insert into t values ({n} + 20000, null, 3, 'rr')",
+        "insert into t (id, parent, amount, note) values ({n} + 20000, null, 3, 'rr')",
         level="repeatable read",
     ),
     "an old snapshot, serializable": Race(
         "update t set note = 'ser' where id between {n} and {n} + 3; delete from t where id = {n} + 4; "
-        "update t set id = {n} + 30000 where id = {n} + 5; insert into t values ({n} + 20000, null, 3, 'rr')",
+        "update t set id = {n} + 30000 where id = {n} + 5; insert into t (id, parent, amount, note) values ({n} + 20000, null, 3, 'rr')",
         level="serializable",
     ),
     "a row refers to another, and goes with it": Race(
-        "insert into t values ({n} + 9000, {n}, 1, 'child'), ({n} + 8000, {n} + 9000, 1, 'of it'); "
+        "insert into t (id, parent, amount, note) values ({n} + 9000, {n}, 1, 'child'), ({n} + 8000, {n} + 9000, 1, 'of it'); "
         "update t set parent = {n} + 1 where id = {n} + 2; delete from t where id = {n}; update t set id = -{n} where id = {n} + 1",
         refers=SELF,
     ),
     "a row refers to another, and lets it go": Race(
-        "insert into t values ({n} + 9000, {n}, 1, 'child'); update t set parent = {n} + 9000 where id = {n} + 2; "
+        "insert into t (id, parent, amount, note) values ({n} + 9000, {n}, 1, 'child'); update t set parent = {n} + 9000 where id = {n} + 2; "
         "delete from t where id = {n}; delete from t where id = {n} + 9000",
         refers="references t on delete set null",
     ),
@@ -94,11 +97,11 @@ RACES = {
         refers="references t",
     ),
     "a child first": Race(
-        "insert into t values ({n} + 9000, {n} + 9001, 1, 'child'), ({n} + 9001, {n} + 9002, 1, 'x'), ({n} + 9002, null, 1, 'y')",
+        "insert into t (id, parent, amount, note) values ({n} + 9000, {n} + 9001, 1, 'child'), ({n} + 9001, {n} + 9002, 1, 'x'), ({n} + 9002, null, 1, 'y')",
         refers="references t",
     ),
     "a child first, with a deferred key": Race(
-        "insert into t values ({n} + 9000, {n} + 9001, 1, 'child'); insert into t values ({n} + 9001, null, 1, 'x')",
+        "insert into t (id, parent, amount, note) values ({n} + 9000, {n} + 9001, 1, 'child'); insert into t (id, parent, amount, note) values ({n} + 9001, null, 1, 'x')",
         refers="references t deferrable initially deferred",
     ),
     "unique values change their places": Race(
@@ -120,21 +123,25 @@ RACES = {
         also="update t set parent = id; alter table t add constraint fk foreign key (parent) references other on delete cascade",
     ),
     "triggers that write the row again": Race(
-        "insert into t values ({n} + 7000, null, 1, 'trig'); update t set amount = 4 where id = {n}; delete from t where id = {n} + 1",
+        "insert into t (id, parent, amount, note) values ({n} + 7000, null, 1, 'trig'); update t set amount = 4 where id = {n}; delete from t where id = {n} + 1",
         also="""
 create function again() returns trigger language plpgsql as $$ begin
     if pg_trigger_depth() < 3 then
         update t set note = note || '+' where id = coalesce(new.id, old.id);
         update t set note = note || '-' where id = coalesce(new.id, old.id) + 1;
-        insert into t values (coalesce(new.id, old.id) + 100000, null, 1, 'by trigger') on conflict (id) do update set amount = t.amount + 1;
+        insert into t (id, parent, amount, note) values (coalesce(new.id, old.id) + 100000, null, 1, 'by trigger') on conflict (id) do update set amount = t.amount + 1;
     end if; return null; end $$;
 create trigger zzz_again after insert or update or delete on t for each row execute function again();
-create constraint trigger aaa_late after update on t deferrable initially deferred for each row execute function again();
+create function late() returns trigger language plpgsql as $$ begin
+    update t set note = 'late' where id = new.id; insert into t (id, note) values (new.id + 50000, 'late') on conflict do nothing;
+    return null; end $$;
+create constraint trigger aaa_late after update on t deferrable initially deferred for each row
+    when (new.note <> 'late') execute function late();
 """,
     ),
     "rules of replicas": Race(
         "set local session_replication_role = replica; update t set note = 'rep' where id = {n}; delete from t where id = {n} + 1; "
-        "insert into t values ({n} + 6000, null, 1, 'rep'); set local session_replication_role = origin"
+        "insert into t (id, parent, amount, note) values ({n} + 6000, null, 1, 'rep'); set local session_replication_role = origin"
     ),
     "two phases": Race("update t set note = 'two' where id = {n}; delete from t where id = {n} + 1; prepare transaction 'p{n}'"),
     "the key is always the server's": Race(
@@ -144,7 +151,7 @@ create constraint trigger aaa_late after update on t deferrable initially deferr
     ),
     "it is written anew": Race("update t set note = 'a' where id = {n}; cluster t using t_pkey; update t set note = 'b' where id = {n} + 1"),
     "it grows and shrinks": Race(
-        "insert into t select g, null, 1, repeat('x', 1000) from generate_series({n} * 1000, {n} * 1000 + 300) g; delete from t where id >= {n} * 1000"
+        "insert into t (id, parent, amount, note) select g, null, 1, repeat('x', 1000) from generate_series({n} * 1000, {n} * 1000 + 300) g; delete from t where id >= {n} * 1000"
     ),
 }  # fmt: skip
 
@@ -164,12 +171,16 @@ def test_nothing_is_lost(run: Callable, db: Connection, any_url: URL, name: str)
     db.execute(race.also)
     number = 0
 
-    with connect(any_url) as writer, connect(any_url) as old:
+    with (
+        connect(any_url, options=PATIENT) as writer,
+        connect(any_url, options=PATIENT) as old,
+        online.policy(give_up_after="3s"),
+    ):
         writer.prepare_threshold = old.prepare_threshold = None
 
         def begin() -> None:
             old.execute(f"begin isolation level {race.level}".encode())
-            old.execute("select count(*) from other")
+            old.execute("select count(*) from elsewhere")
 
         def write(by: Connection) -> None:
             nonlocal number
@@ -200,6 +211,7 @@ def test_nothing_is_lost(run: Callable, db: Connection, any_url: URL, name: str)
                 act()
 
         from homeops_db import faults
+
         with faults.injected(at_point):
             run(AMOUNT.expand)
         act()
@@ -208,8 +220,98 @@ def test_nothing_is_lost(run: Callable, db: Connection, any_url: URL, name: str)
             before = compared(db, race)
             run(step)
             assert compared(db, race) == before
-            old.execute("discard plans"); writer.execute("discard plans")
+            if step is AMOUNT.switch and number < 150:
+                assert scalar(db, "select count(*) from t where big is distinct from upper(note)") == 0
             begin()
             act()
             old.execute("commit")
-        assert scalar(db, "select count(*) from t where big is distinct from upper(note)") == 0
+
+
+NARROW = online.Restructure(
+    "t",
+    columns=(
+        ...,
+        sa.Column("amount", sa.Numeric(5, 2)),
+        sa.Column("note", sa.String(8)),
+        sa.Column("low", sa.Text, nullable=False),
+    ),
+    transform={"amount": "amount::numeric(5,2)", "note": "note", "low": "lower(note)"},
+    back={"amount": "amount::double precision", "note": "note::text"},
+)
+WIDE = online.Restructure(
+    "t",
+    columns=("id", sa.Column("amount", sa.Float(53)), sa.Column("note", sa.Text)),
+    transform={"amount": "amount::double precision", "note": "note::text"},
+    back={"amount": "amount::numeric(5,2)", "note": "note"},
+)
+UNHELD = {
+    "too large": ("update t set amount = 12345 where id = 3", "update t set amount = 12 where id = 3", "numeric field overflow"),
+    "too long": ("update t set note = 'much too long' where id = 3", "update t set note = 'short' where id = 3", "varying"),
+    "nothing": ("update t set note = null where id = 3", "delete from t where id = 3", "low"),
+}  # fmt: skip
+
+
+@MOSTLY_HERE
+@pytest.mark.parametrize("name", UNHELD)
+def test_a_value_that_the_new_shape_cannot_hold_is_written_and_named(
+    run: Callable, db: Connection, any_url: URL, name: str
+) -> None:
+    write, mend, why = UNHELD[name]
+    db.prepare_threshold = None
+    db.execute("create table t (id int primary key, amount double precision, note text)")
+    db.execute("insert into t select n, n, 'Note ' || n from generate_series(1, 20) n")
+    run(NARROW.expand)
+    db.execute(write)
+    db.execute("update t set note = 'good' where id = 4")
+    before = rows(db, "select id, amount::text, note from t order by id")
+    for _ in range(2):
+        with pytest.raises(ViolationError, match=rf'"id": 3}}: .*{why}'):
+            run(NARROW.switch)
+    assert rows(db, "select id, amount::text, note from t order by id") == before
+    db.execute(mend)
+    run(NARROW.switch)
+    assert scalar(db, "select count(*) from t where low is distinct from lower(note)") == 0
+    assert scalar(db, "select low from t where id = 4") == "good"
+
+
+@MOSTLY_HERE
+@pytest.mark.parametrize("name", ["too large", "too long"])
+def test_so_is_one_that_the_old_shape_cannot_hold(
+    run: Callable, db: Connection, any_url: URL, name: str
+) -> None:
+    write, mend, why = UNHELD[name]
+    db.prepare_threshold = None
+    db.execute("create table t (id int primary key, amount numeric(5,2), note varchar(8))")
+    db.execute("insert into t select n, n, 'Note ' || n from generate_series(1, 20) n")
+    run(WIDE.expand)
+    run(WIDE.switch)
+    db.execute(write)
+    for _ in range(2):
+        with pytest.raises(ViolationError, match=rf'"id": 3}}: .*{why}'):
+            run(WIDE.undo_switch)
+    db.execute(mend)
+    run(WIDE.undo_switch)
+    assert scalar(db, "select count(*) from t") == 20
+
+
+UNIQUE = online.Restructure(
+    "t",
+    columns=("id", sa.Column("name", sa.String(3))),
+    transform={"name": "left(name, 3)"},
+    back={"name": "name::text"},
+)
+
+
+@MOSTLY_HERE
+def test_a_unique_key_that_only_the_new_shape_violates(run: Callable, db: Connection, any_url: URL) -> None:
+    """Mending the row in whose way another one is lets that one pass too."""
+    db.prepare_threshold = None
+    db.execute("create table t (id int primary key, name text, constraint uq unique (name))")
+    db.execute("insert into t values (1, 'one'), (2, 'two'), (3, 'three')")
+    run(UNIQUE.expand)
+    db.execute("insert into t values (4, 'twofold')")
+    with pytest.raises(ViolationError, match=r'"id": 4}: .*"uq"'):
+        run(UNIQUE.switch)
+    db.execute("delete from t where id = 2")
+    run(UNIQUE.switch)
+    assert rows(db, "select * from t order by id") == [(1, "one"), (3, "thr"), (4, "two")]

@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 from psycopg import Connection
 from sqlalchemy.engine import URL
 
-from homeops_db import online
+from homeops_db import faults, online
 from homeops_db.errors import LockTimeoutError, ObjectError
 from tests.fixtures.databases import connect
-from tests.online.columns import EVERYWHERE, MOSTLY_HERE
+from tests.online.columns import MOSTLY_HERE
+from tests.online.conftest import revision
 from tests.online.filling import rows, scalar
 from tests.online.meanwhile import at
-from tests.online.settling import settled
 
 AMOUNT = online.TypeChange(
     "t",
@@ -88,7 +89,7 @@ def made(db: Connection, type_: str) -> list[tuple]:
     return look(db)
 
 
-@EVERYWHERE
+@MOSTLY_HERE
 def test_they_come_along_and_back(run: Callable, db: Connection) -> None:
     expected = made(db, "numeric(15,2)")
     db.execute("drop schema shop cascade")
@@ -97,6 +98,10 @@ def test_they_come_along_and_back(run: Callable, db: Connection) -> None:
     db.execute("insert into shop.t values (100, 50, 'late')")
     run(AMOUNT.switch)
     assert look(db) != start
+    assert (
+        rows(db, "select relname from pg_class where relname like '%homeops%' and relkind in ('m', 'i')")
+        == []
+    )
     assert rows(db, "select total, pg_typeof(total)::text from shop.above where code = 'late'") == [
         (50, "numeric")
     ]
@@ -130,9 +135,11 @@ create table shop.t (id int primary key, amount double precision, code text);
 insert into shop.t select n, n, n from generate_series(1, 9) n;
 create materialized view shop.m as select id, amount from shop.t;
 """
+slow = partial(pytest.param, marks=pytest.mark.slow)
 TOTAL = "select sum(amount)::int, pg_typeof(sum(amount))::text from shop.m"
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
 def test_they_are_as_fresh_as_the_switch(run: Callable, db: Connection) -> None:
     db.execute(SMALL)
@@ -146,7 +153,7 @@ def test_they_are_as_fresh_as_the_switch(run: Callable, db: Connection) -> None:
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("how", ["", "concurrently"])
+@pytest.mark.parametrize("how", [slow(""), "concurrently"])
 def test_a_refresh_that_comes_between_filling_and_switch_is_not_lost(
     run: Callable, db: Connection, how: str
 ) -> None:
@@ -168,14 +175,14 @@ def test_a_refresh_that_comes_between_filling_and_switch_is_not_lost(
 @pytest.mark.parametrize(
     ("act", "holds"),
     [
-        ("create index late on shop.m (amount)", "exists (select from pg_class where relname = 'late')"),
-        ("comment on materialized view shop.m is 'x'", "obj_description('shop.m'::regclass) = 'x'"),
-        ("grant select on shop.m to reader", "has_table_privilege('reader', 'shop.m', 'select')"),
-        (
+        slow("create index late on shop.m (amount)", "exists (select from pg_class where relname = 'late')"),
+        slow("comment on materialized view shop.m is 'x'", "obj_description('shop.m'::regclass) = 'x'"),
+        slow("grant select on shop.m to reader", "has_table_privilege('reader', 'shop.m', 'select')"),
+        slow(
             "create materialized view shop.n as select max(amount) as most from shop.t",
             "(select most from shop.n) = 9",
         ),
-        ("drop materialized view shop.m", "to_regclass('shop.m') is null"),
+        slow("drop materialized view shop.m", "to_regclass('shop.m') is null"),
     ],
 )
 def test_what_is_done_to_one_meanwhile_comes_along(
@@ -194,6 +201,7 @@ def test_what_is_done_to_one_meanwhile_comes_along(
     )
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
 def test_its_readers_are_waited_for_by_looking(run: Callable, db: Connection, any_url: URL) -> None:
     """They hold no lock on the table: without a look, its writers would wait behind us for the readers."""
@@ -205,15 +213,45 @@ def test_its_readers_are_waited_for_by_looking(run: Callable, db: Connection, an
             reader.execute("begin; select count(*) from shop.m")
 
         with (
-            at("switch: before", read, number=None),
+            at("switch: before", read),
             online.policy(lock_timeout="100ms", give_up_after="500ms"),
-            pytest.raises(LockTimeoutError, match="m") as caught,
+            pytest.raises(LockTimeoutError, match=r"ACCESS EXCLUSIVE on shop\.m") as caught,
         ):
             run(AMOUNT.switch)
         assert f"pid {reader.info.backend_pid}" in str(caught.value)
+        assert caught.value.tries == 1, "then it was waited for without a lock"
         reader.execute("rollback")
     run(AMOUNT.switch)
     assert rows(db, TOTAL) == [(45, "numeric")]
+
+
+@pytest.mark.slow
+@MOSTLY_HERE
+def test_a_role_that_owns_them_is_enough_and_one_that_does_not_is_told(
+    run: Callable, db: Connection, any_url: URL
+) -> None:
+    db.execute(
+        "do $$ begin if to_regrole('plain_owner') is null then create role plain_owner login; end if; end $$"
+    )
+    db.execute(SMALL)
+    db.execute(
+        "grant usage, create on schema shop to plain_owner; alter table shop.t owner to plain_owner;"
+        "create unique index ix on shop.m (id)"
+    )
+    db.execute(f"grant create on database {any_url.database} to plain_owner".encode())
+    as_owner = any_url.set(username="plain_owner")
+    with (
+        pytest.raises(ObjectError, match=r"must be owner of materialized view m") as caught,
+        revision(as_owner),
+    ):
+        AMOUNT.expand()
+    assert "Nothing was changed." in str(caught.value)
+    db.execute("alter materialized view shop.m owner to plain_owner")
+    for step in (AMOUNT.expand, AMOUNT.switch, AMOUNT.undo_switch, AMOUNT.switch, AMOUNT.contract):
+        with revision(as_owner):
+            step()
+    assert rows(db, TOTAL) == [(45, "numeric")]
+    assert scalar(db, "select pg_get_userbyid(relowner) from pg_class where relname = 'm'") == "plain_owner"
 
 
 @MOSTLY_HERE
@@ -222,7 +260,9 @@ def test_one_that_cannot_be_filled_keeps_the_switch_from_being_done(run: Callabl
     db.execute("create unique index ix on shop.m (amount)")
     run(AMOUNT.expand)
     db.execute("insert into shop.t values (10, 9)")
-    with pytest.raises(ObjectError, match=r"Materialized view shop.m can't be made .* Nothing was switched"):
+    with pytest.raises(
+        ObjectError, match=r"Materialized view shop.m .*can't be made .* Nothing was switched"
+    ):
         run(AMOUNT.switch)
     assert rows(db, TOTAL) == [(45, "double precision")]
     run(AMOUNT.undo_expand)
@@ -233,11 +273,11 @@ def test_one_that_cannot_be_filled_keeps_the_switch_from_being_done(run: Callabl
     assert rows(db, TOTAL) == [(45, "numeric")]
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
 def test_an_old_snapshot_reads_rows_of_them(run: Callable, db: Connection, any_url: URL) -> None:
     db.execute(SMALL)
     run(AMOUNT.expand)
-    settled(db)
     with connect(any_url) as reader:
         reader.execute("begin isolation level repeatable read; select count(*) from pg_class")
         run(AMOUNT.switch)
@@ -265,7 +305,7 @@ REFUSED = {
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", ["over a view", *map(slow, list(REFUSED)[1:])])
 def test_what_cannot_be_made_is_named_before_anything_is_changed(
     run: Callable, db: Connection, name: str
 ) -> None:
@@ -277,3 +317,48 @@ def test_what_cannot_be_made_is_named_before_anything_is_changed(
         run(step)
     assert "Nothing was changed." in str(caught.value)
     assert rows(db, "select attname from pg_attribute where attname like 'homeops%'") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("any_url", ["local server"], indirect=True)
+def test_a_run_that_ends_anywhere_goes_on_in_the_next(run: Callable, db: Connection) -> None:
+    start = made(db, "double precision")
+    run(AMOUNT.expand)
+    with at("never", lambda: None) as points:
+        run(AMOUNT.switch)
+    switched = look(db)
+    run(AMOUNT.undo_switch)
+    for number in range(len(points)):
+        count = iter(range(len(points) + 1))
+
+        def end(_: str, count: Iterator[int] = count, number: int = number) -> None:
+            if next(count, None) == number:
+                raise Ended
+
+        with pytest.raises(Ended), faults.injected(end):
+            run(AMOUNT.switch)
+        run(AMOUNT.switch)
+        assert differences(look(db), switched) == [], points[number]
+        run(AMOUNT.undo_switch)
+    with pytest.raises(Ended), at("switch: committed", ended):
+        run(AMOUNT.switch)
+    run(AMOUNT.contract)
+    assert (
+        rows(db, "select relname from pg_class where relname like '%homeops%' and relkind in ('m', 'v')")
+        == []
+    )
+    for step in (AMOUNT.undo_contract, AMOUNT.undo_switch):
+        run(step)
+    with pytest.raises(Ended), at("switch: before", ended):
+        run(AMOUNT.switch)
+    run(AMOUNT.undo_expand)
+    assert differences(look(db), start) == []
+
+
+class Ended(Exception):  # noqa: N818 - is no error
+    """The run ends here."""
+
+
+def ended() -> None:
+    """End the run."""
+    raise Ended

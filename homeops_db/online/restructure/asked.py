@@ -9,12 +9,12 @@ from psycopg import sql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import Computed
 
-from homeops_db.catalog import columns, heap, manifest
+from homeops_db.catalog import columns, hanging, heap, manifest
 from homeops_db.catalog.columns import Column
 from homeops_db.catalog.manifest import Item
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
-from homeops_db.online.restructure import carried, formulas
+from homeops_db.online.restructure import carried, declared, formulas
 from homeops_db.online.restructure.operation import Restructure
 from homeops_db.online.restructure.sides import Field, Shape
 from homeops_db.online.type_change import expressions
@@ -56,7 +56,7 @@ def _with_items(work: Work, table: Table, asked: Restructure, old: Shape, new: S
     gone = {one.name for one in old.fields} - {one.name for one in new.fields}
     refuse_unknown(table, asked.drop, items, [one.name for one in old.fields])
     leaving = [one for one in items if carried.is_of_column(one, gone) or _is_named(one, asked.drop)]
-    made = [item for one in _columns(asked) for item in _made(one, old)]
+    made = [item for one in _columns(asked) for item in declared.made(one, old)]
     for name in carried.retyped(old, new):
         typed = carried.typed(table, name, old, new)
         changing = [one for one in items if one.name == name and carried.is_typed(one)]
@@ -65,61 +65,19 @@ def _with_items(work: Work, table: Table, asked: Restructure, old: Shape, new: S
     if asked.primary_key is not None:
         keys = [one for one in items if one.kind == "primary key"]
         leaving += keys
-        made.append(_primary_key(table, keys, asked.primary_key))
+        made.append(declared.primary_key(table, keys, asked.primary_key))
+        known = {one.name for one in (*items, *made) if one.kind == "column not null"}
+        made += [declared.not_null(name) for name in asked.primary_key if name not in known]
     _refuse_empty(table, "transform", new, made, {one.name for one in old.fields})
     _refuse_empty(table, "back", old, leaving, {one.name for one in new.fields})
     return replace(old, only=leaving), replace(new, only=made)
-
-
-def written(asked: Restructure) -> dict[str, Any]:
-    """Give what the author has written, to be compared with what another revision says."""
-    return {
-        "columns": [_written(one) for one in asked.columns],
-        "drop": list(asked.drop),
-        "transform": dict(asked.transform),
-        "back": dict(asked.back),
-        "primary_key": None if asked.primary_key is None else list(asked.primary_key),
-        "partition_by": asked.partition_by,
-        "partitions": dict(asked.partitions),
-    }
-
-
-def _written(column: Any) -> Any:
-    if not isinstance(column, sa.Column):
-        return "..." if column is ... else [column]
-    computed = column.computed
-    default = column.server_default
-    return {
-        "name": column.name,
-        "type": column.type.compile(dialect=_DIALECT),
-        "is_null": column.nullable,
-        "default": default_of(column) if isinstance(default, sa.DefaultClause) else None,
-        "comment": column.comment,
-        "computed": str(computed.sqltext) if isinstance(computed, Computed) else None,
-    }
-
-
-def refuse_other(table: Table, asked: Restructure, begun: Mapping[str, Any]) -> None:
-    """Refuse a revision that doesn't ask for what was begun.
-
-    Raises:
-        ObjectError: It was edited since, or one of the three revisions says something else.
-    """
-    now = written(asked)
-    other = [f"{name}=" for name in now if name in begun and begun[name] != now[name]]
-    if other:
-        raise ObjectError(
-            f"The change of {table} that was begun is another one: {', '.join(other)} of this revision isn't "
-            "what it began with. Nothing was changed. Say the same in all three revisions; or go back with "
-            "the old text (undo_switch(), undo_expand()), and begin anew."
-        )
 
 
 def is_so(work: Work, table: Table, asked: Restructure) -> bool:
     """Whether the table has the columns that are asked for already, as a script leaves it."""
     there = {one.name: one.type for one in columns.qualified(work.connection, table.oid)}
     said = {one if isinstance(one, str) else one.name for one in asked.columns if one is not ...}
-    if not (_columns(asked) or asked.drop) or said - there.keys() or set(asked.drop) & there.keys():
+    if not _columns(asked) or said - there.keys() or set(asked.drop) & there.keys():
         return False
     types = {one.name: _field(work, one, None).type for one in _columns(asked)}
     return all(there[name] == type_ for name, type_ in types.items())
@@ -182,13 +140,9 @@ def _field(work: Work, column: "sa.Column[Any]", before: Field | None) -> Field:
     collation = getattr(column.type, "collation", None)
     if collation is not None:
         collation = sql.Identifier(str(collation)).as_string()
-    elif before is not None and before.type == type_:
+    elif before is not None and hanging.is_collatable(work.connection, type_):
         collation = before.collation
-    computed = column.computed
-    generated = ""
-    if isinstance(computed, Computed):
-        kind = "VIRTUAL" if computed.persisted is False else "STORED"
-        generated = f" GENERATED ALWAYS AS ({computed.sqltext}) {kind}"
+    generated = declared.generated_of(column.computed) if isinstance(column.computed, Computed) else ""
     return Field(column.name, type_, collation, generated)
 
 
@@ -266,53 +220,6 @@ def _is_named(item: Item, names: Sequence[str]) -> bool:
     return any(
         name in {item.name, bare} or sql.Identifier(name).as_string() in {f'"{item.name}"', item.name, bare}
         for name in names
-    )
-
-
-def _made(column: "sa.Column[Any]", old: Shape) -> list[Item]:
-    """Give what a new column has by the revision; one that was there keeps what it has."""
-    if old.field(column.name) is not None:
-        return []
-    made = []
-    name = sql.Identifier(column.name).as_string()
-    alter = f"ALTER TABLE {{table}} ALTER COLUMN {carried.escaped(name)}"
-    default = default_of(column)
-    if default is not None:
-        set_ = f"{alter} SET DEFAULT {carried.escaped(default)}"
-        made.append(Item("column default", column.name, (carried.escaped(default),), (set_,)))
-    if not column.nullable:
-        made.append(Item("column not null", column.name, ("NOT NULL",), (f"{alter} SET NOT NULL",)))
-    if column.comment is not None:
-        said = carried.escaped(sql.Literal(column.comment).as_string())
-        comment = f"COMMENT ON COLUMN {{table}}.{carried.escaped(name)} IS {said}"
-        made.append(Item("column comment", column.name, (carried.escaped(column.comment),), (comment,)))
-    return made
-
-
-def default_of(column: "sa.Column[Any]") -> str | None:
-    """Write a new column's default by the revision; None where it has none.
-
-    Raises:
-        ObjectError: It is an identity.
-    """
-    given = column.server_default
-    if given is None or isinstance(given, Computed):
-        return None
-    if not isinstance(given, sa.DefaultClause):
-        raise ObjectError(
-            f"Column {column.name} is an identity, and rows that are there would need numbers. Nothing was "
-            "changed. Make the column first: online.add_column."
-        )
-    text = given.arg
-    return sql.Literal(text).as_string() if isinstance(text, str) else str(text.compile(dialect=_DIALECT))
-
-
-def _primary_key(table: Table, before: Sequence[Item], names: Sequence[str]) -> Item:
-    name = before[0].name if before else sql.Identifier(f"{table.name}_pkey").as_string()
-    definition = f"PRIMARY KEY ({', '.join(sql.Identifier(one).as_string() for one in names)})"
-    definition = carried.escaped(definition)
-    return Item(
-        "primary key", name, (definition,), (f"ALTER TABLE {{table}} ADD CONSTRAINT {{name}} {definition}",)
     )
 
 

@@ -5,10 +5,20 @@ from typing import Final
 from psycopg import sql
 
 from homeops_db import faults
-from homeops_db.catalog import firing, standstill
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
-from homeops_db.online.restructure import copy, drain, indexes, keys, parts, refusals, switch, sync, table
+from homeops_db.online.restructure import (
+    copy,
+    drain,
+    indexes,
+    keys,
+    late,
+    parts,
+    refusals,
+    switch,
+    sync,
+    table,
+)
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
@@ -32,21 +42,15 @@ def build(work: Work, side: Side, other: Side, change: Change, workers: int) -> 
     if kept.get("copied") != side.schema:
         copy.copy(work, side, change, workers)
         faults.point("restructure: copied")
-    if kept.get("settled") != side.schema:
+    # What was written since a run that has failed is settled too: an index may fail for what the row was.
+    if kept.get("settled") != side.schema or drain.pending(work.connection, side):
         copy.settle(work, side)
         changes.keep(work.connection, change.id, settled=side.schema)
     indexes.build(work, side, workers)
-    parts.ensure(work, side)
+    parts.ensure(work, side, keys=False)
     faults.point("restructure: indexed")
-    for statement in drain.functions(side):
-        work.connection.execute(statement.encode())
-    drain.drain(work, side)
-    faults.point("restructure: drained")
-    by_row = firing.misses_statements(work.connection, side.table.oid)
-    work.connection.execute(sync.carries(side, by_row=by_row).encode())
-    drain.drain(work, side)
-    # From here on the writer's own commit shows a row in both tables; see `switch`.
-    changes.keep(work.connection, change.id, carried=standstill.next_transaction(work.connection))
+    late.carry(work, side, change)
+    parts.ensure(work, side)
     faults.point("restructure: synced")
     work.alone(f"ANALYZE {side.shadow}", step="analyze")
     faults.point("restructure: analyzed")

@@ -32,6 +32,7 @@ LATE: Final = (
     "materialized view",
     "function",
     "rule of another table",
+    "policy of another table",
     "other dependent",
 )
 """Kinds that are one table's alone: the application's. The switch moves them."""
@@ -136,9 +137,18 @@ def adapted(work: Work, statement: str, table: Table, old: Shape, new: Shape) ->
     return (statement, False) if after == before else (after, True)
 
 
-def is_adapted(work: Work, table: Table, item: Item, old: Shape, new: Shape) -> bool:
-    """Whether it has values of a column that gets another type."""
-    return any(adapted(work, one, table, old, new)[1] for one in item.statements("homeops_table"))
+def speaks_of(item: Item, names: Iterable[str]) -> bool:
+    """Whether its statements have an expression with one of some columns."""
+    wanted = set(names)
+    return bool(wanted) and any(_reads(one, wanted) for one in item.statements("homeops_table"))
+
+
+def _reads(statement: str, names: set[str]) -> bool:
+    try:
+        tree: Any = parse_sql(statement)[0].stmt
+    except ParseError:  # newer than our parser
+        return True
+    return any(names & set(syntax.column_path(node)[-1:]) for node in syntax.nodes(tree))
 
 
 def _widened(words: str, typed: Typed) -> str:

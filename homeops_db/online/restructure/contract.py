@@ -7,7 +7,7 @@ from psycopg import sql
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.locking.wanted import wanted
-from homeops_db.online.restructure import build, drain, keys, parts, sync
+from homeops_db.online.restructure import build, drain, keys, materialized, parts, sync
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
@@ -22,6 +22,8 @@ def drop(work: Work, side: Side, change: Change, state: str) -> None:
         keys.drop(work, side)
         schema = sql.Identifier(side.schema).as_string()
         with work.connection.transaction():
+            for statement in materialized.drop(side, parts.manifest_of(work, side)):
+                work.connection.execute(statement.encode())
             work.connection.execute(f"DROP TABLE IF EXISTS {side.shadow}, {side.log}".encode())
             work.connection.execute(f"DROP SCHEMA IF EXISTS {schema}".encode())
             changes.move(work.connection, change.id, state, **build.NOTHING_BUILT)

@@ -115,7 +115,7 @@ def _paced() -> dict[str, Any]:
 
 def _statement(side: Side) -> Any:
     names = ", ".join(sql.Identifier(one.name).as_string() for one in side.carried)
-    values = ", ".join(rows.made(side, one.name) for one in side.carried)
+    values = ", ".join(rows.assigned(side, one.name) for one in side.carried)
 
     def write(table: Table, condition: Condition) -> sql.Composable:
         into = f"INSERT INTO {side.shadow} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM ONLY "

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from homeops_db.catalog import columns, manifest, tables, worded
+from homeops_db.catalog import columns, manifest, manifest_names, tables, worded
 from homeops_db.catalog.manifest import Item, Manifest
+from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
-from homeops_db.online.restructure import carried, parts, sides, sync
+from homeops_db.online.restructure import carried, materialized, parts, sync
 from homeops_db.online.restructure.sides import Shape, Side
 from homeops_db.online.work import Work
 
@@ -43,6 +44,7 @@ def read(work: Work, side: Side) -> Moved:
     ]
     coming = [one for one in parts.wanted_items(live, side, late=True) if not _is_ours(one)]
     _refuse_stuck(side, leaving)
+    taken = materialized.taken(work, side, live)
     before = [statement for one in reversed(leaving) for statement in _away(side, one)]
     before += _always(side, side.live, live, "BY DEFAULT")
     after: list[str] = [*_always(side, side.other, live, "ALWAYS")]
@@ -50,6 +52,9 @@ def read(work: Work, side: Side) -> Moved:
     for one in coming:
         if one.kind == "identity position":
             continue  # read under the lock, by `positions`
+        if (one.kind, one.name) in taken:
+            after += taken[one.kind, one.name]
+            continue
         made = [
             carried.adapted(work, text, side.table, side.live, side.other)[0]
             for text in one.statements(side.here)
@@ -93,17 +98,45 @@ def _counting(side: Side, item: Item) -> Iterator[str]:
         yield f"ALTER SEQUENCE {item.name} AS {becomes.type}"
 
 
-def partitions(work: Work, side: Side) -> Iterator[str]:
-    """Write what takes the partitions of both tables along, also those that came later."""
-    for parent, there, goes in (
-        (side.table.oid, side.table.schema, sides.OLD if not side.is_switched else sides.NEW),
-        (parts.oid(work, side), side.schema, ""),
+def touched(work: Work, side: Side) -> Iterator[Table]:
+    """Give what else that locks: materialized views, and tables whose policies or rules read this one."""
+    live = manifest.read(work.connection, side.table.oid)
+    names = [one.name for one in live.of("materialized view")]
+    far = live.of("rule of another table", "policy of another table")
+    names += [one.name.rpartition(" of ")[2] for one in far]
+    for name in dict.fromkeys(names):
+        schema, bare = manifest_names.words(name)
+        found = tables.table(work.connection, bare, schema)
+        if found is not None:
+            yield found
+
+
+def neighbours(work: Work, side: Side, there: str) -> Iterator[str]:
+    """Write what takes along what has a schema of its own: partitions, also later ones, and statistics.
+
+    Args:
+        work: The operation. Takes no lock.
+        side: The side that is left.
+        there: The schema that the application's table goes to.
+    """
+    shadow = parts.oid(work, side)
+    for parent, schema, goes in (
+        (side.table.oid, side.table.schema, there),
+        (shadow, side.schema, side.table.schema),
     ):
-        schema = f"{goes}{side.change_id}" if goes else side.table.schema
         for leaf in tables.tree(work.connection, parent)[1:]:
-            if leaf.is_partition and leaf.schema == there:
-                name = sql.Identifier(leaf.schema, leaf.name).as_string()
-                yield f"ALTER TABLE {name} SET SCHEMA {sql.Identifier(schema).as_string()}"
+            if leaf.is_partition and leaf.schema == schema:
+                yield f"ALTER TABLE {_name(leaf.schema, leaf.name)} SET SCHEMA {_name(goes)}"
+    live = manifest.read(work.connection, side.table.oid)
+    schemas = {new: old.rpartition(".")[0] for old, new in parts.names(live, side).items()}
+    for one in live.of("statistics"):
+        yield f"ALTER STATISTICS {one.name} SET SCHEMA {_name(there)}"
+    for one in manifest.read(work.connection, shadow).of("statistics"):
+        yield f"ALTER STATISTICS {one.name} SET SCHEMA {schemas[one.name]}"
+
+
+def _name(*names: str) -> str:
+    return sql.Identifier(*names).as_string()
 
 
 def positions(work: Work, side: Side) -> Iterator[str]:
@@ -144,9 +177,9 @@ def _away(side: Side, item: Item) -> Iterator[str]:
         yield f"DROP TRIGGER {name} ON {here}"
     elif kind == "rule":
         yield f"DROP RULE {name} ON {here}"
-    elif kind == "rule of another table":
-        rule, _, table = name.partition(" of ")
-        yield f"DROP RULE {rule} ON {table}"
+    elif kind in {"rule of another table", "policy of another table"}:
+        one, _, table = name.rpartition(" of ")
+        yield f"DROP {kind.partition(' ')[0].upper()} {one} ON {table}"
     elif kind == "parent":
         yield f"ALTER TABLE {here} NO INHERIT {name}"
     elif kind == "child":
@@ -154,6 +187,6 @@ def _away(side: Side, item: Item) -> Iterator[str]:
     elif kind == "sequence":
         yield f"ALTER SEQUENCE {name} OWNED BY NONE"
     elif kind == "publication":
-        yield f"ALTER PUBLICATION {name} DROP TABLE {here}"
+        yield f"ALTER PUBLICATION {name} DROP TABLE ONLY {here}"
     elif kind in {"view", "materialized view"}:
         yield f"DROP {kind.upper()} {name}"

@@ -1,23 +1,14 @@
 """What hangs on the shadow itself: made like the application's, and compared with it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final
 
 from psycopg import Connection, sql
-from psycopg.errors import (
-    DataError,
-    DependentObjectsStillExist,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
-)
 
-from homeops_db.catalog import constraints, locks, manifest, manifest_names, tables
+from homeops_db.catalog import manifest, manifest_names, tables, unmovable
 from homeops_db.catalog.manifest import Item, Manifest
 from homeops_db.errors import ObjectError
-from homeops_db.locking.wanted import Wanted, wanted
-from homeops_db.online.restructure import carried, cleared, still
+from homeops_db.online.restructure import carried, keys, made, materialized, said, still
+from homeops_db.online.restructure.refused import Refused
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
@@ -25,8 +16,6 @@ _SLOW: Final = ("index", "primary key", "unique constraint", "exclusion constrai
 """Kinds that cost the copy more than building them behind it."""
 
 _NUMBERS: Final = "identity sequence"
-REFUSED: Final = (ProgrammingError, NotSupportedError, DataError, DependentObjectsStillExist, IntegrityError)
-"""What the server says of a shape that something can't be said of."""
 
 
 def wanted_items(live: Manifest, side: Side, *, late: bool) -> list[Item]:
@@ -53,8 +42,14 @@ def names(live: Manifest, side: Side) -> dict[str, str]:
     return {name: f"{side.schema}.{manifest_names.bare(name)}" for name in found}
 
 
-def ensure(work: Work, side: Side) -> None:
+def ensure(work: Work, side: Side, *, keys: bool = True) -> None:
     """Make what the shadow lacks, and take away what it has too much.
+
+    Args:
+        work: The operation.
+        side: The side.
+        keys: Whether foreign keys too: they look at other tables' rows, which the shadow's may not agree with
+            until its rows are what they should be.
 
     Raises:
         ObjectError: Something can't be said of the new shape: all of it is named, with the server's reasons.
@@ -62,82 +57,120 @@ def ensure(work: Work, side: Side) -> None:
     Locks: ACCESS EXCLUSIVE on the shadow, for which nobody waits while keys are written down; SHARE ROW
     EXCLUSIVE on tables that foreign keys refer to, for some milliseconds.
     """
-    still.refuse_changed(work, side)
     live = manifest.read(work.connection, side.table.oid)
-    called = names(live, side)
-    refused = _Refused(side)
-    for item in reversed(_to_clear(work, side, live)):
-        with refused.noted(item):
-            _send(work, cleared.statements(item, side.shadow, sql.Identifier(side.schema).as_string()) or [])
+    still.refuse_changed(work, side, live)
+    refused = Refused(side)
+    _own(work, side, live)
+    gone = _clear(work, side, live, refused)
     shadow = manifest.read(work.connection, oid(work, side))
-    there = {(one.kind, one.name) for one in shadow.items}
-    for item in wanted_items(live, side, late=False):
-        if ((item.kind, item.named(called)) not in there or _is_renewed(item)) and item.create:
+    there = {(one.kind, one.name) for one in shadow.items} - gone
+    wanted = wanted_items(live, side, late=False)
+    called = names(live, side)
+    made.sequences(work, wanted, called)
+    for item in wanted:
+        is_later = not keys and item.kind.startswith("foreign key") and not made.is_partitioned(side)
+        if (item.kind, item.named(called)) not in there and item.create and not is_later:
             with refused.noted(item):
-                _make(work, side, item, called)
+                made.make(work, side, item, called)
+    for item, statements in materialized.ensure(work, side, live, shadow):
+        with refused.noted(item):
+            for statement in statements:
+                work.alone(statement, step="make view")
     refused.end()
+    _refuse_unserved(work, side)
+    _note(work, side, live, gone)
+
+
+def _own(work: Work, side: Side, live: Manifest) -> None:
+    """Give the shadow to the table's owner; its rights are others then."""
+    if manifest.read(work.connection, oid(work, side)).of("owner")[0].words != live.of("owner")[0].words:
+        owner = sql.Identifier(side.table.owner).as_string()
+        work.alone(f"ALTER TABLE {side.shadow} OWNER TO {owner}", step="make owner")
+
+
+def _clear(work: Work, side: Side, live: Manifest, refused: Refused) -> set[tuple[str, str]]:
+    """Take away what the shadow has too much, or otherwise; give kinds and names of it."""
+    wrong = _to_clear(work, side, live, manifest.read(work.connection, oid(work, side)))
+    for item in reversed(wrong):
+        is_overwritten = any(one.name == item.name for one in live.of("column storage"))
+        if item.kind != "column storage" or not is_overwritten:
+            with refused.noted(item):
+                made.clear(work, side, item)
+    return {(one.kind, one.name) for one in wrong}
+
+
+def _note(work: Work, side: Side, live: Manifest, gone: set[tuple[str, str]]) -> None:
+    """Write down what both shapes have in words of their own."""
+    called = names(live, side)
+    anew = [one for one in wanted_items(live, side, late=False) if _is_said_anew(side, one)]
+    noted = [one for one in anew if (one.kind, one.named(called)) in gone]
+    shadow = manifest.read(work.connection, oid(work, side))
+    said.note(work, side, live, shadow, [*noted, *said.unknown(work, side, anew)])
+
+
+def _refuse_unserved(work: Work, side: Side) -> None:
+    """Refuse a shape in which each row would be looked for by reading all."""
+    if not unmovable.is_served(work.connection, oid(work, side), side.other.key):
+        raise ObjectError(
+            f"No index of the new shape of {side.table} begins with {', '.join(side.other.key)}, by which "
+            "its rows are found, so each write would read the whole table. Nothing was switched. Say "
+            "primary_key= in that order, or give the table such an index in a revision before."
+        )
 
 
 def lacks(work: Work, side: Side) -> bool:
-    """Whether the shadow isn't what it should be, for what somebody has done to the application's table."""
+    """Whether the shadow isn't what it should be, for what somebody has done to the application's table.
+
+    Raises:
+        ObjectError: It can't be: see `still.refuse_changed`.
+    """
     live = manifest.read(work.connection, side.table.oid)
+    still.refuse_changed(work, side, live)
     shadow = manifest.read(work.connection, oid(work, side))
+    if materialized.lacks(work, side, live, shadow):
+        return True
     there = {(one.kind, one.name) for one in shadow.items}
     wanted = {(one.kind, one.named(names(live, side))) for one in wanted_items(live, side, late=False)}
-    return bool(wanted - there or _to_clear(work, side, live))
+    return bool(wanted - there or _to_clear(work, side, live, shadow))
 
 
-def _to_clear(work: Work, side: Side, live: Manifest) -> list[Item]:
+def _to_clear(work: Work, side: Side, live: Manifest, shadow: Manifest) -> list[Item]:
     """Give what the shadow has otherwise than it should, as it has it."""
     called = names(live, side)
     wanted = {
         (one.kind, one.named(called)): one
         for one in (*_base(live, side), *wanted_items(live, side, late=False))
     }
-    found = []
-    shadow = manifest.read(work.connection, oid(work, side))
-    for item in shadow.items:
+    changed = said.changed(work, side, live)
+
+    def is_wrong(item: Item) -> bool:
         expected = wanted.get((item.kind, item.name))
         if carried.is_late(item) or item.kind in carried.MADE_WITH_TABLE:
-            continue
-        if expected is None or (
-            not _is_said_anew(work, side, expected)
-            and expected.said(shadow.table, called) != item.said(shadow.table, {})
-        ):
-            found.append(item)
-    return found
+            return False
+        if expected is None:
+            return True
+        if _is_said_anew(side, expected):
+            return (expected.kind, expected.name) in changed and not _is_only(side, expected)
+        return expected.said(shadow.table, called) != item.said(shadow.table, {})
 
-
-def _is_renewed(item: Item) -> bool:
-    """Whether it is there with its table, and made again when it is another one."""
-    return item.kind in {"owner", "identity sequence rights"}
+    return [one for one in shadow.items if is_wrong(one)]
 
 
 def strip(work: Work, side: Side) -> None:
     """Drop what is built behind the copy."""
+    if not made.is_partitioned(side):
+        keys.drop(work, side)
     shadow = manifest.read(work.connection, oid(work, side))
-    statements = []
+    statements = [*materialized.drop(side, shadow)]
     for item in shadow.items:
-        if item.kind == "foreign key" and _is_partitioned_early(side):
+        if item.kind == "foreign key":
             continue
         if item.kind == "index":
             there = sql.Identifier(side.schema).as_string()
             statements.append(f"DROP INDEX {there}.{item.name}")
         elif item.kind in _SLOW or (item.kind == "check constraint" and "NOT VALID" in item.words[0]):
             statements.append(f"ALTER TABLE {side.shadow} DROP CONSTRAINT {item.name}")
-    # Foreign keys before what they stand on: the table's own may refer to itself.
-    statements.sort(key=lambda text: "DROP INDEX" in text)
-    _send(work, [*_keys_first(shadow, statements)])
-
-
-def _keys_first(shadow: Manifest, statements: Sequence[str]) -> list[str]:
-    keys = {one.name for one in shadow.of("foreign key")}
-    return sorted(statements, key=lambda text: text.rpartition(" ")[2] not in keys)
-
-
-def _is_partitioned_early(side: Side) -> bool:
-    """Whether foreign keys must be there before the rows: NOT VALID ones can't be on a partitioned table."""
-    return side.other.partition_by is not None
+    made.send(work, statements)
 
 
 def refuse_differences(work: Work, side: Side) -> None:
@@ -163,20 +196,23 @@ def differences(work: Work, side: Side) -> list[str]:
     expected: list[Item] = []
     for item in [*_base(live, side), *wanted_items(live, side, late=False)]:
         other = there.get((item.kind, item.named(called)))
-        is_said_anew = other is not None and _is_said_anew(work, side, item)
+        is_said_anew = other is not None and _is_said_anew(side, item)
         expected.append(other if other is not None and is_said_anew else item)
     known = {(one.kind, one.named(called)) for one in expected}
-    mine = [one for one in shadow.items if not carried.is_late(one)]
+    mine = [one for one in shadow.items if not carried.is_late(one) or one.name in called.values()]
     expected += [one for one in mine if _is_asked(one, side) and (one.kind, one.name) not in known]
     return manifest.differences(
         Manifest(live.table, tuple(expected)), Manifest(shadow.table, tuple(mine)), called, ordered=False
     )
 
 
-def _is_said_anew(work: Work, side: Side, item: Item) -> bool:
+def _is_said_anew(side: Side, item: Item) -> bool:
     """Whether the other shape has it in other words, so that nobody can compare it."""
-    only = {(one.kind, one.name) for one in side.other.only}
-    return (item.kind, item.name) in only or carried.is_adapted(work, side.table, item, side.live, side.other)
+    return _is_only(side, item) or carried.speaks_of(item, carried.retyped(side.live, side.other))
+
+
+def _is_only(side: Side, item: Item) -> bool:
+    return any((item.kind, item.name) == (one.kind, one.name) for one in side.other.only)
 
 
 def _base(live: Manifest, side: Side) -> list[Item]:
@@ -217,63 +253,11 @@ def oid_of(connection: Connection, side: Side) -> int:
     return found.oid
 
 
+def manifest_of(work: Work, side: Side) -> Manifest:
+    """Read what hangs on the shadow; nothing where there is none."""
+    return manifest.read(work.connection, oid(work, side)) if exists(work, side) else Manifest("", ())
+
+
 def exists(work: Work, side: Side) -> bool:
     """Whether the shadow is there."""
     return tables.table(work.connection, side.table.name, side.schema) is not None
-
-
-def _make(work: Work, side: Side, item: Item, called: dict[str, str]) -> None:
-    if item.kind == "sequence":
-        work.alone(f"CREATE SEQUENCE IF NOT EXISTS {called[item.name]} {item.words[1]}", step="make sequence")
-    for statement in item.statements(side.shadow, called):
-        said, _ = carried.adapted(work, statement, side.table, side.live, side.other)
-        if item.kind == "foreign key" and side.other.partition_by is None and not said.endswith(" NOT VALID"):
-            _key(work, side, item, f"{said} NOT VALID")
-        elif item.kind == "foreign key":
-            work.execute(_referents(work, side), said, step="key")
-        else:
-            work.alone(said, step=f"make {item.kind}")
-
-
-def _key(work: Work, side: Side, item: Item, said: str) -> None:
-    """Add a foreign key without looking at rows, and look at them when the lock is gone."""
-    work.execute(_referents(work, side), said, step="key")
-    work.alone(f"ALTER TABLE {side.shadow} VALIDATE CONSTRAINT {item.name}", step="validate key")
-
-
-def _referents(work: Work, side: Side) -> list[Wanted]:
-    """Name the locks on the tables that the table's foreign keys refer to."""
-    keys = [one for one in constraints.of_table(work.connection, side.table.oid) if one.kind == "f"]
-    oids = {one.referent_oid for one in keys} - {side.table.oid, None}
-    others = (tables.by_oid(work.connection, one) for one in sorted(oids))
-    return [wanted(work.connection, one, locks.SHARE_ROW_EXCLUSIVE) for one in others if one is not None]
-
-
-def _send(work: Work, statements: Sequence[str]) -> None:
-    with work.connection.transaction():
-        for statement in statements:
-            work.connection.execute(statement.encode())
-
-
-class _Refused:
-    """What the server has refused, until all is tried."""
-
-    def __init__(self, side: Side) -> None:
-        self.side, self.found = side, dict[str, str]()
-
-    @contextmanager
-    def noted(self, item: Item) -> Iterator[None]:
-        """Go on behind an item that is refused."""
-        try:
-            yield
-        except REFUSED as error:
-            self.found[str(item)] = str(error.diag.message_primary)
-
-    def end(self) -> None:
-        """Say all of it."""
-        if self.found:
-            said = "; ".join(f"{item} ({why})" for item, why in self.found.items())
-            raise ObjectError(
-                f"{self.side.table} can't get this shape, for the server refuses to give it: {said}. Nothing "
-                "was switched. Change it or drop it in a revision before, or name it in drop=."
-            )

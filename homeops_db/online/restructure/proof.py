@@ -5,6 +5,7 @@ rows through the formulas. Only where they differ rows are joined, in those part
 that is written down is none of the differences: its row is carried over before the switch.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -76,7 +77,7 @@ class Different:
 
 
 def refuse(work: Work, side: Side, change: Change) -> None:
-    """Prove both tables equal; what was noted until now is forgotten.
+    """Prove both tables equal; a row that the drain could not carry over is named with the reason.
 
     Locks: ACCESS SHARE on both, and one snapshot, for as long as they take to read.
 
@@ -85,7 +86,9 @@ def refuse(work: Work, side: Side, change: Change) -> None:
         ObjectError: Row security would hide rows.
     """
     refuse_hiding(work.connection, side)
-    changes.clear_errors(work.connection, change.id)
+    noted = changes.errors(work.connection, change.id, limit=_NAMED)
+    if noted:
+        raise violated(side, [f"{json.dumps(one.key)}: {one.message}" for one in noted])
     found = find(work.connection, side, is_first=change.switched_at is None)
     if found:
         raise violated(side, [str(one) for one in found])

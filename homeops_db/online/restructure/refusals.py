@@ -1,12 +1,25 @@
 """What can't get another shape online, found before anything is changed."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from homeops_db.catalog import tables
+from homeops_db.catalog import tables, unmovable
 from homeops_db.errors import ObjectError
 from homeops_db.online.restructure import proof
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
+
+_WHYS: Final = {
+    "temporary": "it is temporary",
+    "system": "it is the server's own",
+    "extension": "it belongs to the extension {name}",
+    "subscription": "the subscription {name} fills it, which would not know the new table",
+    "publication": (
+        "the publication {name} is FOR ALL TABLES, so subscribers would be sent the rows of a table that "
+        "they don't have (name its tables, or their schemas, instead)"
+    ),
+    "right": "our role may not make a schema (GRANT CREATE ON DATABASE {name} TO it; {role} owns the table)",
+}
 
 
 def refuse(work: Work, side: Side) -> None:
@@ -31,3 +44,5 @@ def _reasons(work: Work, side: Side) -> Iterator[str]:
         yield "it is partitioned already"
     if side.table.is_partition:
         yield "it is a partition"
+    for one in unmovable.stuck(work.connection, side.table.oid):
+        yield _WHYS[one.kind].format(name=one.name, role=side.table.owner)

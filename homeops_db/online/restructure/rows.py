@@ -1,5 +1,6 @@
 """One row and its twin, as SQL: made, carried over, compared."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,11 +9,20 @@ from psycopg import sql
 from homeops_db.online.restructure.sides import Field, Side
 from homeops_db.online.type_change import expressions, sync
 
+_LENGTH: Final = re.compile(r"^(character varying|character|bit varying|bit)\(\d+\)")
+_ANY_LENGTH: Final = {
+    "character varying": "character varying",
+    "character": "bpchar",
+    "bit varying": "bit varying",
+    "bit": "bit varying",
+}
+
 _REFRESH: Final = """
 CREATE OR REPLACE FUNCTION {name}({parameters}) RETURNS boolean LANGUAGE plpgsql AS {body}
 """
 # By what the table holds now. A row that isn't there any more goes, unless it comes back at this moment.
 _REFRESH_BODY: Final = """
+#variable_conflict use_column
 BEGIN
     UPDATE {shadow} AS twin SET {assigned} FROM {only}{here} AS live WHERE {is_live} AND {is_twin};
     IF FOUND THEN
@@ -54,11 +64,11 @@ def refresh(side: Side) -> str:
         shadow=side.shadow,
         only=side.only,
         here=side.here,
-        assigned=", ".join(f"{_name(one.name)} = {_kept_or_made(side, one)}" for one in side.carried),
+        assigned=", ".join(f"{_name(one.name)} = {kept_or_made(side, one)}" for one in side.carried),
         is_live=is_live(side),
         is_twin=is_twin(side),
         columns=", ".join(_name(one.name) for one in side.carried),
-        values=", ".join(made(side, one.name) for one in side.carried),
+        values=", ".join(assigned(side, one.name) for one in side.carried),
     )
     declared = ", ".join(f"{name} {field.type}" for name, field in parameters(side))
     return _REFRESH.format(name=refresh_name(side), parameters=declared, body=sql.Literal(body).as_string())
@@ -82,9 +92,24 @@ def is_twin(side: Side, values: Mapping[str, str] | None = None) -> str:
     return " AND ".join(conditions)
 
 
+def live_key(side: Side, record: str = "twin") -> list[str]:
+    """Write what makes the key of the application's row from a twin."""
+    found = []
+    for _, field in parameters(side):
+        back = expressions.of_row(side.live.formulas[field.name], record)
+        found.append(f"({back})::{field.type}")
+    return found
+
+
 def made(side: Side, name: str, record: str = "live") -> str:
     """Write what makes a column of the shadow from a record of the application's table."""
     return f"({expressions.of_row(side.other.formulas[name], record)})::{_type(side, name)}"
+
+
+def assigned(side: Side, name: str, record: str = "live") -> str:
+    """Write the same as it is stored: a cast would cut off what is too long, and storing it refuses that."""
+    text = expressions.of_row(side.other.formulas[name], record)
+    return f"({text})::{_LENGTH.sub(lambda found: _ANY_LENGTH[found[1]], _type(side, name))}"
 
 
 def is_plain(side: Side, name: str) -> bool:
@@ -116,10 +141,13 @@ def belongs(side: Side, name: str) -> str:
     return " AND ".join(conditions) or "false"
 
 
-def _kept_or_made(side: Side, field: Field) -> str:
+def kept_or_made(side: Side, field: Field) -> str:
+    """Write what a column of a twin is: what it was where that belongs to the row, or what is made of it."""
+    if field.name not in side.other.formulas:
+        return f"twin.{_name(field.name)}"
     if is_plain(side, field.name):
-        return made(side, field.name)
-    kept, anew = f"twin.{_name(field.name)}", made(side, field.name)
+        return assigned(side, field.name)
+    kept, anew = f"twin.{_name(field.name)}", assigned(side, field.name)
     return f"CASE WHEN {belongs(side, field.name)} THEN {kept} ELSE {anew} END"
 
 

@@ -5,16 +5,18 @@ carried, and the rest is refused before anything is changed. It rewrites the tab
 script of this kind is for an empty database, or for one at rest. The columns' order isn't that of the shape.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import Computed
 
+from homeops_db.catalog import scripted
 from homeops_db.errors import OnlineError
 from homeops_db.online import subject
-from homeops_db.online.restructure import asked as asking
+from homeops_db.online.restructure import declared
 from homeops_db.online.restructure.operation import Restructure
 from homeops_db.online.restructure.sync import TRIGGER
 from homeops_db.online.work import Script
@@ -25,30 +27,21 @@ _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 _GUARD: Final = sql.SQL("""
 DO $homeops$
 BEGIN
-    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = {relation}::regclass AND tgname = {trigger}) THEN
+    IF {is_there} THEN
         RAISE EXCEPTION {message} USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
 END $homeops$
 """)
-# Which columns are there already tells a new one from one that gets another type. New ones come first: they
-# are made of the old values.
+# Which columns are there already tells a new one from one that gets another type.
 _SWITCH: Final = """
 DO $homeops$
 DECLARE
-    known name[] := ARRAY(SELECT attname FROM pg_attribute
-                          WHERE attrelid = {relation}::regclass AND attnum > 0 AND NOT attisdropped);
+    known name[] := ARRAY({known});
 BEGIN
 {statements}
 END $homeops$
 """
 _TYPE: Final = "homeops_type"
-
-# The type of an expression, with its length: as a table made of it has it.
-_BACK: Final = sql.SQL("""
-SELECT format('ALTER TABLE {table} ALTER COLUMN %I TYPE %s USING (%s)', {column},
-              format_type(a.atttypid, a.atttypmod), {expression})
-FROM pg_attribute a WHERE a.attrelid = 'pg_temp.homeops_type'::regclass AND a.attname = 'value'
-""")
 
 
 def write(out: Script, asked: Restructure, step: str) -> None:
@@ -79,54 +72,78 @@ def write(out: Script, asked: Restructure, step: str) -> None:
 def _switch(out: Script, asked: Restructure) -> None:
     table = _table(asked)
     new = [one for one in asked.columns if isinstance(one, sa.Column)]
-    statements = [text for one in new for text in _added(asked, table, one)]
-    statements += [text for one in new for text in _retyped(asked, table, one)]
+    statements = [text for one in new for text in _if_new(one, _added(asked, table, one))]
+    values = [(one.name, asked.transform[one.name], _type(one), None) for one in new if _is_made(asked, one)]
+    if values:
+        statements.append(f"    EXECUTE ({_reshape(asked, values)});")
+    statements += [text for one in new for text in _if_new(one, _given(asked, table, one))]
     body = "\n".join(statements or ["    NULL;"])
-    out.write(_SWITCH.format(relation=_literal(table), statements=body).strip())
+    known = sql.SQL(scripted.KNOWN).format(relation=sql.Literal(table)).as_string().strip()
+    out.write(_SWITCH.format(known=known, statements=body).strip())
 
 
-def _added(asked: Restructure, table: str, column: "sa.Column[Any]") -> Iterator[str]:
-    name, default = sql.Identifier(column.name).as_string(), asking.default_of(column)
-    yield f"    IF {_literal(column.name)} <> ALL (known) THEN"
-    declared = f"{name} {column.type.compile(dialect=_DIALECT)}{f' DEFAULT {default}' if default else ''}"
-    yield f"        ALTER TABLE {table} ADD COLUMN {declared};"
-    if column.name in asked.transform:
-        yield f"        UPDATE {table} SET {name} = ({asked.transform[column.name]});"
+def _is_made(asked: Restructure, column: "sa.Column[Any]") -> bool:
+    return column.name in asked.transform
+
+
+def _if_new(column: "sa.Column[Any]", statements: Sequence[str]) -> Iterator[str]:
+    if statements:
+        yield f"    IF {_literal(column.name)} <> ALL (known) THEN"
+        yield from (f"        {one};" for one in statements)
+        yield "    END IF;"
+
+
+def _added(asked: Restructure, table: str, column: "sa.Column[Any]") -> list[str]:
+    """Write what makes a new column: with its default, unless it is made of others."""
+    default = None if _is_made(asked, column) else declared.default_of(column)
+    said = f" DEFAULT {default}" if default is not None else ""
+    if isinstance(column.computed, Computed):
+        said = declared.generated_of(column.computed)
+    return [f"ALTER TABLE {table} ADD COLUMN {_name(column)} {_type(column)}{said}"]
+
+
+def _given(asked: Restructure, table: str, column: "sa.Column[Any]") -> list[str]:
+    """Write what a new column has besides, when its values are there."""
+    alter, default = f"ALTER TABLE {table} ALTER COLUMN {_name(column)}", declared.default_of(column)
+    made = [f"{alter} SET DEFAULT {default}"] if _is_made(asked, column) and default is not None else []
     if not column.nullable:
-        yield f"        ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL;"
+        made.append(f"{alter} SET NOT NULL")
     if column.comment is not None:
-        yield f"        COMMENT ON COLUMN {table}.{name} IS {_literal(column.comment)};"
-    yield "    END IF;"
-
-
-def _retyped(asked: Restructure, table: str, column: "sa.Column[Any]") -> Iterator[str]:
-    if column.name not in asked.transform:
-        return
-    name, type_ = sql.Identifier(column.name).as_string(), column.type.compile(dialect=_DIALECT)
-    yield f"    IF {_literal(column.name)} = ANY (known) THEN"
-    using = asked.transform[column.name]
-    yield f"        ALTER TABLE {table} ALTER COLUMN {name} TYPE {type_} USING ({using});"
-    yield "    END IF;"
+        made.append(f"COMMENT ON COLUMN {table}.{_name(column)} IS {_literal(column.comment)}")
+    return made
 
 
 def _undo_switch(out: Script, asked: Restructure) -> None:
     table = _table(asked)
     made = {one.name for one in asked.columns if isinstance(one, sa.Column)}
-    for name, text in asked.back.items():
-        if name not in made:
-            out.write(f"UPDATE {table} SET {sql.Identifier(name).as_string()} = ({text})")
-    for name in made & asked.back.keys():
-        text = asked.back[name]
-        out.write(f"CREATE TEMPORARY TABLE {_TYPE} AS SELECT ({text}) AS value FROM {table} WITH NO DATA")
-        alter = _BACK.format(
-            table=sql.SQL(table.replace("'", "''").replace("%", "%%")),
-            column=sql.Literal(name),
-            expression=sql.Literal(text),
+    if asked.back:
+        types = ", ".join(
+            f"({text}) AS {sql.Identifier(name).as_string()}"
+            for name, text in asked.back.items()
+            if name in made
         )
-        out.write_psql(alter.as_string().strip(), r"\gexec")
+        out.write(f"CREATE TEMPORARY TABLE {_TYPE} AS SELECT {types} FROM {table} WITH NO DATA")
+        there = {name: f"pg_temp.{_TYPE}" if name in made else table for name in asked.back}
+        values = [(name, text, None, there[name]) for name, text in asked.back.items()]
+        out.write_psql(_reshape(asked, values), r"\gexec")
         out.write(f"DROP TABLE pg_temp.{_TYPE}")
     for name in sorted(made - asked.back.keys()):
         out.write(f"ALTER TABLE {table} DROP COLUMN {sql.Identifier(name).as_string()}")
+
+
+def _reshape(asked: Restructure, values: Sequence[tuple[str, str, str | None, str | None]]) -> str:
+    """Write the question whose answer gives columns their types and values."""
+    table = _table(asked)
+    rows = sql.SQL(", ").join(
+        sql.SQL("({})").format(
+            sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Literal(one)) for one in row)
+        )
+        for row in values
+    )
+    made = sql.SQL(scripted.RESHAPE).format(
+        alter=sql.Literal(f"ALTER TABLE {table} "), values=rows, relation=sql.Literal(table)
+    )
+    return made.as_string().strip()
 
 
 def _contract(out: Script, asked: Restructure) -> None:
@@ -136,6 +153,8 @@ def _contract(out: Script, asked: Restructure) -> None:
         out.write(
             f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}",
             f"DROP INDEX IF EXISTS {subject.quoted((name, asked.schema))}",
+            f"DROP STATISTICS IF EXISTS {subject.quoted((name, asked.schema))}",
+            f"DROP TRIGGER IF EXISTS {quoted} ON {table}",
             f"ALTER TABLE {table} DROP COLUMN IF EXISTS {quoted}",
         )
 
@@ -145,12 +164,19 @@ def _guard(asked: Restructure) -> str:
         f"Table {asked.table_name} is getting another shape online. Nothing was changed. Let alembic "
         "upgrade go on with it, or take it back first"
     )
-    guard = _GUARD.format(
-        relation=sql.Literal(_table(asked)),
-        trigger=sql.Literal(f"{TRIGGER}_insert"),
-        message=sql.Literal(message.replace("%", "%%")),
+    is_there = sql.SQL(scripted.HAS_TRIGGER).format(
+        relation=sql.Literal(_table(asked)), trigger=sql.Literal(f"{TRIGGER}_insert")
     )
+    guard = _GUARD.format(is_there=is_there, message=sql.Literal(message.replace("%", "%%")))
     return guard.as_string().strip()
+
+
+def _name(column: "sa.Column[Any]") -> str:
+    return sql.Identifier(column.name).as_string()
+
+
+def _type(column: "sa.Column[Any]") -> str:
+    return str(column.type.compile(dialect=_DIALECT))
 
 
 def _table(asked: Restructure) -> str:

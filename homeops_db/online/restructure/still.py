@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 
-from homeops_db.catalog import columns, heap
+from homeops_db.catalog import columns, heap, unmovable
+from homeops_db.catalog.manifest import Manifest
 from homeops_db.errors import ObjectError
+from homeops_db.online.restructure import said
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
 
-def refuse_changed(work: Work, side: Side) -> None:
+def refuse_changed(work: Work, side: Side, live: Manifest) -> None:
     """Refuse where the application's table isn't of the shape any more that the change began with.
 
     Raises:
         ObjectError: Columns were added, dropped or altered, or its key is gone.
     """
-    found = list(_changed(work, side))
+    found = [*_changed(work, side), *_said_otherwise(work, side, live)]
     if found:
         back = "contract()" if side.is_switched else "undo_expand()"
         raise ObjectError(
@@ -32,5 +34,17 @@ def _changed(work: Work, side: Side) -> Iterator[str]:
         field = known.get(name)
         if field is not None and (one.type, bool(one.generated)) != (field.type, bool(field.generated)):
             yield f"column {name} was {field.type} and is {one.type}"
-    if not any(set(key.columns) == set(side.live.key) for key in heap.keys(work.connection, side.table.oid)):
-        yield f"it has no unique key of {', '.join(side.live.key)} without nulls any more"
+    key = ", ".join(side.live.key)
+    keys = heap.keys(work.connection, side.table.oid)
+    if not side.is_switched and not any(set(one.columns) == set(side.live.key) for one in keys):
+        yield f"it has no unique key of {key} without nulls any more"
+    elif not unmovable.is_served(work.connection, side.table.oid, side.live.key):
+        yield f"no index of it begins with {key} any more"
+
+
+def _said_otherwise(work: Work, side: Side, live: Manifest) -> Iterator[str]:
+    """Name what both shapes have by the revision, and what is another one in the application's now."""
+    changed = said.changed(work, side, live)
+    for one in side.other.only:
+        if (one.kind, one.name) in changed:
+            yield f"{one} is another one, and the other shape has one of its own"

@@ -23,7 +23,7 @@ from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import older_snapshots
-from homeops_db.online.restructure import copy, drain, moved, parts, proof, sync, table
+from homeops_db.online.restructure import copy, drain, late, materialized, moved, parts, proof, sync, table
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
@@ -81,8 +81,9 @@ def _complete(work: Work, side: Side, change: Change) -> None:
     Then whoever reads by a snapshot from before is waited for: rows that a writer itself carries over appear
     with his commit in both tables, but those that the copy or the drain has written later don't.
     """
-    parts.ensure(work, side)
+    late.ensure(work, side, change)
     parts.refuse_differences(work, side)
+    materialized.fill(work, side)
     if drain.pending(work.connection, side):
         drain.drain(work, side)
         changes.keep(work.connection, change.id, carried=standstill.next_transaction(work.connection))
@@ -193,6 +194,7 @@ def _find(connection: Connection, side: Side, statements: Sequence[str]) -> None
 
 def _prepare(work: Work, side: Side, other: Side, change: Change) -> _Prepared:
     seen = unchanged.fingerprint(work.connection, side.table.oid)
+    materialized.fill(work, side)
     hanging = moved.read(work, side)
     script = _script(_statements(work, side, other, hanging))
     return _Prepared(side, other, change, seen, script, hanging.validated, work.policy.lock_timeout)
@@ -215,20 +217,22 @@ def _statements(work: Work, side: Side, other: Side, hanging: moved.Moved) -> It
     yield f"ALTER TABLE {side.shadow} SET SCHEMA {here}"
     yield from moved.neighbours(work, side, other.schema)
     yield f"DROP TABLE {side.log}"
-    yield f"DROP SCHEMA {back}"
     yield from hanging.after
+    yield f"DROP SCHEMA {back}"
     yield table.log(other)
     yield from drain.drop_functions(side)
-    yield from drain.functions(other)
+    deferred = sync.deferrable(work.connection, side.table.oid)
+    yield from drain.functions(other, deferred)
     by_row = bool(other.live.partition_by) or firing.misses_statements(work.connection, side.table.oid)
-    yield from sync.create(other, sync.carries(other, by_row=by_row), by_row=by_row)
+    yield from sync.create(other, sync.carries(other, by_row=by_row, deferred=deferred), by_row=by_row)
 
 
 def _wants(work: Work, side: Side) -> list[Wanted]:
     oids = constraints.referring(work.connection, side.table.oid)
     others = (tables.by_oid(work.connection, oid) for oid in oids)
     mine = [side.table, copy.shadow(work.connection, side)]
-    return [wanted(work.connection, one) for one in [*mine, *others] if one is not None]
+    found = {one.oid: one for one in [*mine, *others, *moved.touched(work, side)] if one is not None}
+    return [wanted(work.connection, one) for one in found.values()]
 
 
 def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:

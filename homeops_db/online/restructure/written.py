@@ -5,7 +5,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from homeops_db.online.restructure import asked as asking
+from homeops_db.online.restructure import declared
 from homeops_db.online.restructure.operation import Restructure
 
 _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -32,4 +32,4 @@ def _column(one: Any) -> Any:
     assert isinstance(one, sa.Column)
     computed = "" if one.computed is None else str(one.computed.sqltext)
     type_ = one.type.compile(dialect=_DIALECT)
-    return [one.name, type_, bool(one.nullable), asking.default_of(one), one.comment, computed]
+    return [one.name, type_, bool(one.nullable), declared.default_of(one), one.comment, computed]

@@ -1,12 +1,14 @@
 """Builds the shadow: column, triggers, values, and a twin of everything that hangs on the column."""
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from psycopg import sql
 
 from homeops_db.catalog import columns, hanging, tables, worded
 from homeops_db.catalog.columns import Column
+from homeops_db.catalog.hanging import Hanging
 from homeops_db.errors import ObjectError
 from homeops_db.history.changes import Change
 from homeops_db.locking import pace as pacing
@@ -60,7 +62,7 @@ def build(work: Work, side: Side, change: Change, asked: Asked) -> None:
     for one in different:
         logging.getLogger(__name__).warning("%s can't be switched yet: %s", side.table, one)
     if not different:
-        complete.note(work.connection, side, change)
+        complete.note(work, side, change)
 
 
 def fill(work: Work, side: Side, asked: Asked) -> None:
@@ -100,15 +102,28 @@ def refuse(work: Work, side: Side) -> None:
         raise ObjectError(
             f"The type of {side.table}.{side.column} can't be changed while it is needed by: "
             f"{'; '.join(stuck)}. Nothing was changed. Drop these before in a revision of their own, and "
-            "make them again after the change."
+            f"make them again after the change.{_of_generated(found)}"
         )
+
+
+def _of_generated(found: Sequence[Hanging]) -> str:
+    """Say how generated columns come again: one that is stored would be computed for all rows at once."""
+    generated = [one.text for one in found if one.kind == hanging.GENERATED]
+    if not generated:
+        return ""
+    if all(text.startswith("virtual") for text in generated):
+        return " A virtual column is added in milliseconds, by online.add_column() or op.add_column()."
+    return (
+        " A stored generated column is dropped by online.drop_column(). To make it again op.add_column() "
+        "would rewrite the table; online.Restructure() makes it without a stop."
+    )
 
 
 def _of_itself(column: Column) -> list[str]:
     reasons = {
         "the table's partitions are cut by it": column.is_in_partition_key,
         f"it is inherited from {column.parent}": column.parent is not None,
-        "it is generated": bool(column.generated),
+        "it is generated (drop it, and add it with the other type)": bool(column.generated),
         "rows are identified by it for replication": column.is_in_replica_identity,
     }
     return [why for why, holds in reasons.items() if holds]

@@ -1,29 +1,32 @@
 """Since when each version of a row has the shadow's value: by an older snapshot it would be read as empty.
 
-The number is taken after a proof that found all rows equal. It holds for as long as no writer meets a value
+The moment is taken after a proof that found all rows equal. It holds for as long as no writer meets a value
 that the shadow can't hold, over all later switches; so days after ``expand`` nobody is waited for. The old
 column has always had its values, unless it was built again.
 """
 
+from dataclasses import asdict
 from typing import Final
 
 from psycopg import Connection
 
-from homeops_db.catalog import standstill
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.online import older_snapshots
+from homeops_db.online.older_snapshots import Moment
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
 
-_ALWAYS: Final = 0
+_ALWAYS: Final = Moment(0, 0, {})
 
 
-def known(connection: Connection, side: Side, change: Change) -> int | None:
-    """Read the number; None where no proof has succeeded. ``change`` may have been read long ago."""
+def known(connection: Connection, side: Side, change: Change) -> Moment | None:
+    """Read the moment; None where no proof has succeeded. ``change`` may have been read long ago."""
     kept = changes.by_number(connection, change.id).kept
-    found: int | None = kept.get(_key(side), _ALWAYS if side.is_switched else None)
-    return found
+    if _key(side) not in kept:
+        return _ALWAYS if side.is_switched else None
+    found = kept[_key(side)]
+    return None if found is None else Moment(**found)
 
 
 def forget(connection: Connection, side: Side, change: Change) -> None:
@@ -31,15 +34,15 @@ def forget(connection: Connection, side: Side, change: Change) -> None:
     changes.keep(connection, change.id, **{_key(side): None})
 
 
-def note(connection: Connection, side: Side, change: Change, since: int | None = None) -> int:
-    """Write down the number after a proof: what was known, or that of this moment."""
-    number = standstill.next_transaction(connection) if since is None else since
-    changes.keep(connection, change.id, **{_key(side): number})
-    return number
+def note(work: Work, side: Side, change: Change, known: Moment | None = None) -> Moment:
+    """Write down after a proof what was known, or this moment."""
+    moment = older_snapshots.moment(work) if known is None else known
+    changes.keep(work.connection, change.id, **{_key(side): asdict(moment)})
+    return moment
 
 
-def wait(work: Work, side: Side, since: int) -> None:
-    """Wait until nobody reads by a snapshot from before the number.
+def wait(work: Work, side: Side, since: Moment) -> None:
+    """Wait until nobody reads by a snapshot from before the moment.
 
     Raises:
         LockTimeoutError: It took too long. Nothing was switched.

@@ -158,6 +158,16 @@ def reads(text: str) -> list[str]:
     return list(dict.fromkeys(path[-1] for path in found if path))
 
 
+def calls_others(text: str) -> bool:
+    """Whether an expression calls functions, or has operators, that aren't the server's own."""
+    names = (
+        node.funcname if isinstance(node, ast.FuncCall) else node.name
+        for node in syntax.nodes(expression(text))
+        if isinstance(node, ast.FuncCall | ast.A_Expr)
+    )
+    return any(name and len(name) > 1 and name[0].sval != "pg_catalog" for name in names)
+
+
 def _changed(tree: Any, change: Callable[[ast.ColumnRef], None]) -> Any:
     for node in syntax.nodes(tree):
         if isinstance(node, ast.ColumnRef):

@@ -79,11 +79,13 @@ class TypeChange:
         Raises:
             ViolationError: The new type can't hold some values, which are named. Nothing was switched.
             ObjectError: The triggers are gone or were disabled.
-            LockTimeoutError: A lock wasn't to be had, or there wasn't a moment for it.
+            LockTimeoutError: A lock wasn't to be had, there wasn't a moment for it, or somebody reads by a
+                snapshot from before the filling.
 
-        Locks: ACCESS EXCLUSIVE on the table, and on tables with foreign keys to the column, for some
-        milliseconds. Clients with prepared statements may meet "cached plan must not change result type"
-        once, and must repeat the transaction. Its downgrade is `undo_switch`, which loses nothing.
+        Locks: ACCESS EXCLUSIVE on the table, on tables with foreign keys to the column and on materialized
+        views, for some milliseconds. Clients with prepared statements may meet "cached plan must not change
+        result type" once, and must repeat the transaction. Its downgrade is `undo_switch`, which loses
+        nothing.
         """
         return self._do("switch")
 

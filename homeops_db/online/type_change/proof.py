@@ -18,6 +18,7 @@ from homeops_db.catalog.tables import Table
 from homeops_db.errors import ViolationError
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
+from homeops_db.online.older_snapshots import Moment
 from homeops_db.online.type_change import complete, sync
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
@@ -61,11 +62,11 @@ def find(work: Work, side: Side) -> list[Different]:
     return found
 
 
-def refuse(work: Work, side: Side, change: Change) -> int:
+def refuse(work: Work, side: Side, change: Change) -> Moment:
     """Prove that both columns of every row belong together; what writers met until now is forgotten.
 
     Returns:
-        Since which transaction they do; see `complete`.
+        Since when they do; see `complete`.
 
     Raises:
         ViolationError: They don't in some rows, which are named.
@@ -76,7 +77,7 @@ def refuse(work: Work, side: Side, change: Change) -> int:
     found = find(work, side)
     if found:
         raise violated(side, [str(one) for one in found])
-    return complete.note(work.connection, side, change, None if has_met else known)
+    return complete.note(work, side, change, None if has_met else known)
 
 
 def refuse_met(connection: Connection, side: Side, change_id: int) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from psycopg import Connection
+from psycopg.errors import UndefinedFunction
 
-from homeops_db.catalog import columns, hanging, obstacles, tables
+from homeops_db.catalog import columns, constraints, hanging, obstacles, tables
 from homeops_db.catalog.columns import Column
 from homeops_db.catalog.hanging import Hanging
 from homeops_db.catalog.tables import Table
@@ -16,6 +17,7 @@ from homeops_db.online.type_change.sides import NEW, OLD, Side
 _KEYS: Final = (hanging.FOREIGN_KEY, hanging.REFERRING)
 _UNIQUE: Final = (hanging.PRIMARY_KEY, hanging.UNIQUE)
 _DEFERRABLE: Final = re.compile(r"(?<!NOT) DEFERRABLE( INITIALLY DEFERRED)?$")
+_DEFAULTING: Final = re.compile(r"\bON (DELETE|UPDATE) SET DEFAULT\b")
 _NEWER: Final = re.compile(r"NOT ENFORCED$|WITHOUT OVERLAPS\)|\(.*PERIOD .*\) REFERENCES")
 
 
@@ -29,6 +31,10 @@ def reasons(connection: Connection, side: Side, column: Column, found: Sequence[
     if tables.is_hypertable(connection, side.table):
         yield "it is a hypertable, whose triggers can't be made to fire always"
     yield from _of_parts(connection, side, column, parts[1:])
+    yield from _of_others(connection, found)
+    if not _has_equality(connection, side.type):
+        for name in obstacles.comparing_rows(connection, [part.oid for part in parts]):
+            yield f"trigger {name}, which compares whole rows, and values of {side.type} can't be compared"
     yield from hanging.odd(connection, side.table.oid, side.column)
     if hanging.is_constrained(connection, side.type):
         yield f"{side.type} is a domain with conditions, and adding a column of it would rewrite the table"
@@ -66,6 +72,8 @@ def _of_one(connection: Connection, one: Hanging) -> str | None:
         and _DEFERRABLE.search(definition),
         "constraints of this kind aren't carried": one.kind in (*_KEYS, *_UNIQUE, hanging.CHECK)
         and _NEWER.search(definition),
+        "its SET DEFAULT would find the other column as it was, and refuse": one.is_ours
+        and _DEFAULTING.search(definition),
         "of a partitioned table, to which no index can be given as a constraint": one.kind in _UNIQUE
         and is_below,
         "of a partitioned table, where a key can be NOT VALID since PostgreSQL 18 only": one.kind in _KEYS
@@ -73,6 +81,24 @@ def _of_one(connection: Connection, one: Hanging) -> str | None:
         and not is_late,
     }
     return next((why for why, holds in whys.items() if holds), None)
+
+
+def _of_others(connection: Connection, found: Sequence[Hanging]) -> Iterator[str]:
+    """Name other roles' tables that a twin of a key would be added to, or refer to."""
+    keys = [constraints.by_oid(connection, one.oid) for one in found if one.kind in _KEYS]
+    referring = [key.table_oid for key in keys if key is not None]
+    referred = [key.referent_oid for key in keys if key is not None]
+    for name in obstacles.closed(connection, referring, referred):
+        yield f"foreign keys of or to {name}, which belongs to a role that this one isn't a member of"
+
+
+def _has_equality(connection: Connection, type_: str) -> bool:
+    try:
+        with connection.transaction():
+            connection.execute(f"SELECT NULL::{type_} = NULL::{type_}".encode())
+    except UndefinedFunction:
+        return False
+    return True
 
 
 def _of_parts(connection: Connection, side: Side, column: Column, parts: Sequence[Table]) -> Iterator[str]:

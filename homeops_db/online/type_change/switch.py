@@ -20,8 +20,10 @@ from homeops_db.locking.wanted import Wanted, wanted
 from homeops_db.online import not_null
 from homeops_db.online.type_change import (
     attributes,
+    build,
     complete,
     materialized,
+    materialized_build,
     parts,
     proof,
     refusals,
@@ -61,7 +63,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
         not_null.ensure(work, side.table, side.shadow)
     complete.wait(work, side, since)
 
-    views = materialized.build(work, side)
+    views = materialized_build.build(work, side)
     for number in range(1, _TRIES + 1):
         prepared = _prepare(work, side, other, change, views)
         wants = [*_wants(work, side), *materialized.wants(work.connection, views)]
@@ -72,7 +74,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
             if number == _TRIES:
                 raise
             _complete(work, side)
-            views = materialized.build(work, side)
+            views = materialized_build.build(work, side)
         except _Slow as slow:  # the first try is the slowest
             if number == _TRIES:
                 raise _too_slow(work, side, slow.held) from None
@@ -81,6 +83,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
 
 def _complete(work: Work, side: Side) -> None:
     """Build what is missing, and drop what is too much: somebody may have changed the table since expand."""
+    build.refuse(work, side)
     refusals.refuse_hiding(work.connection, side)
     attributes.ensure(work, side)
     parts.clear(work, side)

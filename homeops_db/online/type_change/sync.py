@@ -23,8 +23,11 @@ from homeops_db.online.work import Work
 PREFIX: Final = "zz_homeops_"
 """What our triggers' names begin with."""
 
+# Both as their owner: who writes to the table need have no right on this schema, nor on what the expressions
+# call. A trigger's function may be one of anybody's, for its rights are looked at when the trigger is made.
 _FILL: Final = sql.SQL("""
-CREATE OR REPLACE FUNCTION migrations.{name}() RETURNS trigger LANGUAGE plpgsql AS {body}
+CREATE OR REPLACE FUNCTION migrations.{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS {body}
 """)
 _FILL_BODY: Final = """
 BEGIN
@@ -35,8 +38,6 @@ EXCEPTION WHEN OTHERS THEN  -- the row is stored all the same; the check below n
     RETURN NEW;
 END
 """
-# As its owner: who writes to the table need have no right on this schema. A trigger's function may be one of
-# anybody's, for its rights are looked at when the trigger is made.
 _CHECK: Final = sql.SQL("""
 CREATE OR REPLACE FUNCTION migrations.{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS {body}
@@ -118,8 +119,11 @@ def create(connection: Connection, side: Side, change_id: int) -> list[sql.Compo
         f"WHEN ({unlike(*live)} OR ({shadow[0]} IS NOT NULL AND {unlike(*shadow)}) "
         f"OR ({shadow[1]} IS NULL AND {live[1]} IS NOT NULL))"
     )
+    # A condition is evaluated as the writer, who may have no right to call what isn't the server's own.
     suspicious = sql.SQL(
-        f"WHEN (CASE WHEN {_of('new', side.shadow)} IS NULL THEN {_of('new', side.column)} IS NOT NULL "
+        ""
+        if any(expressions.calls_others(text) for text in (side.fill, side.back))
+        else f"WHEN (CASE WHEN {_of('new', side.shadow)} IS NULL THEN {_of('new', side.column)} IS NOT NULL "
         f"ELSE {differs(side, 'new')} END)"
     )
     return [

@@ -12,7 +12,7 @@ from homeops_db.catalog import columns
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import wanted
 from homeops_db.online import subject
-from homeops_db.online.type_change import materialized, parts, twins, words
+from homeops_db.online.type_change import materialized, materialized_build, parts, twins, words
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
 
@@ -83,7 +83,7 @@ def _said(connection: Connection, side: Side) -> list[str]:
             f"ALTER TABLE {table} RENAME COLUMN {live} TO homeops_tried",
             f"ALTER TABLE {table} RENAME COLUMN {shadow} TO {live}",
         ]
-        views = materialized.tries(connection, side, materialized.of(connection, side))
+        views = materialized_build.tries(connection, side)
         return _refused(connection, chain(before, views, said.after))
 
 

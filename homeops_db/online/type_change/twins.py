@@ -82,7 +82,7 @@ def tries(
 ) -> Iterator[tuple[str, str]]:
     """Write each twin for an empty clone of the table that has the shadow; with what each one is.
 
-    A key can't be tried on a clone: whether the types can be compared is.
+    A key can't be tried on a clone: whether there can be one between the two types is.
     """
     for one in found:
         if one.kind in (hanging.INDEX, hanging.UNIQUE, hanging.PRIMARY_KEY):
@@ -107,7 +107,10 @@ def _comparisons(connection: Connection, side: Side, one: Hanging) -> Iterator[t
         else:
             column = columns.column(connection, found.table_oid, own)
         assert column is not None
-        yield f"{one}: {side.type} and {column.type}", f"SELECT NULL::{side.type} = NULL::{column.type}"
+        referring, referred = (side.type, column.type) if is_ours else (column.type, side.type)
+        made = f"CREATE TEMPORARY TABLE homeops_referred (it {referred} PRIMARY KEY)"
+        made += f"; CREATE TEMPORARY TABLE homeops_referring (it {referring} REFERENCES homeops_referred)"
+        yield f"{one}: from {referring} to {referred}", made
 
 
 def _rename(element: Any, side: Side) -> None:

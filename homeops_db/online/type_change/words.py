@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from homeops_db.catalog import hanging, tables, worded
 from homeops_db.catalog.hanging import Hanging
-from homeops_db.online.type_change import expressions, literals, materialized, sync
+from homeops_db.online.type_change import expressions, literals, materialized, places, sync
 from homeops_db.online.type_change.sides import Side
 
 KINDS: Final = (
@@ -62,7 +62,7 @@ def read(connection: Connection, side: Side) -> Words:
             after += [_adapted(connection, side, kind, statement) for statement in one.create]
     said = worded.read(connection, worded.VIEW, remade)
     before = [one.drop for one in reversed(said) if one.drop] + before
-    after += [statement for one in said for statement in one.create]
+    after += [places.exchanged(connection, side, statement) for one in said for statement in one.create]
     published = worded.published(connection, _oids(found, hanging.PUBLICATION))
     after += [f"ALTER PUBLICATION {one.publication} SET {one.tables}" for one in published]
     after += [said for one in worded.compiled(connection, oids, side.column) for said in one.create]
@@ -72,8 +72,9 @@ def read(connection: Connection, side: Side) -> Words:
 def _adapted(connection: Connection, side: Side, kind: str, statement: str) -> str:
     """Give values of the new type to what speaks of the table; views may speak of others too."""
     if kind not in _QUALIFIERS:
-        return statement
+        return places.exchanged(connection, side, statement)
     tree = parse_sql(statement)[0].stmt
+    places.exchange(connection, side, tree)
     return expressions.printed(literals.adapt(connection, side, tree, qualifiers=_QUALIFIERS[kind]))
 
 
