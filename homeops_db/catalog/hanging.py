@@ -205,6 +205,11 @@ class Hanging:
     is_ours: bool
     is_to_us: bool
 
+    @property
+    def is_unique_index(self) -> bool:
+        """Whether it is an index that turns rows away, and no constraint's."""
+        return self.kind == INDEX and str(self.definition).startswith("CREATE UNIQUE INDEX")
+
     def __str__(self) -> str:
         return self.text
 

@@ -51,6 +51,10 @@ def test_an_open_change_is_lossless_until_contract(checkout: Checkout, database_
 
 def test_a_restructure_is_a_change_of_the_whole_table(checkout: Checkout, database_url: URL) -> None:
     with revision(database_url):
-        online.Restructure("transactions", schema="financial", columns=[..., sa.Column("mcc", sa.Text)]).expand()
+        online.Restructure(
+            "transactions", schema="financial", columns=[..., sa.Column("mcc", sa.Text)]
+        ).expand()
     said = checkout.run("homeops-db", "status", HOMEOPS_DATABASE_URL=libpq(database_url)).stdout
-    assert "restructure of financial.transactions: expanded, lossless until contract" in " ".join(said.split())
+    assert "restructure of financial.transactions: expanded, lossless until contract" in " ".join(
+        said.split()
+    )

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from homeops_db import online
 from tests.fixtures.databases import connect
 
 
@@ -34,6 +35,13 @@ def run(any_url: URL) -> Callable[..., Any]:
             return operation(*arguments, **keywords)
 
     return call
+
+
+@pytest.fixture
+def unhurried() -> Iterator[None]:
+    """A switch may take as long as a busy machine does; that it's limited has tests of its own."""
+    with online.policy(lock_timeout="2s"):
+        yield
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from homeops_db import online
 from homeops_db.errors import ObjectError
 from tests.online.filling import rows, scalar
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 TABLE = """
 create table lines (id int primary key, amount double precision not null, name text not null);
 insert into lines values (1, 1.5, 'Ada Ames'), (2, 2.25, 'Bo Berg')

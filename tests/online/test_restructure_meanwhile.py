@@ -14,8 +14,8 @@ from homeops_db.catalog import manifest
 from homeops_db.catalog.manifest import Manifest
 from homeops_db.errors import ObjectError
 from tests.fixtures.databases import connect
-from tests.online.columns import EVERYWHERE, MOSTLY_HERE
-from tests.online.filling import nobody_else_counts, rows, scalar  # noqa: F401
+from tests.online.columns import MOSTLY_HERE
+from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
 from tests.online.meanwhile import at
 from tests.online.reshaping import OURS
 
@@ -72,8 +72,8 @@ def manifest_of(db: Connection) -> Manifest:
     return replace(read, items=tuple(one for one in read.items if "homeops_" not in one.kind + one.name))
 
 
-@EVERYWHERE
-@pytest.mark.parametrize("first", ["expand", "switch"])
+@MOSTLY_HERE
+@pytest.mark.parametrize("first", ["expand", slowly("switch")])
 def test_what_was_changed_comes_along(run: Callable[..., Any], db: Connection, first: str) -> None:
     db.prepare_threshold = None
     db.execute(MADE.encode())
@@ -98,10 +98,10 @@ def test_what_was_changed_comes_along(run: Callable[..., Any], db: Connection, f
     ("statement", "said"),
     [
         ("alter table t add column more int", "column more is new"),
-        ("alter table t drop column note", "column note is gone"),
-        ("alter table t alter n type bigint", "column n was integer and is bigint"),
-        ("alter table t drop constraint t_pkey", "it has no unique key of id without nulls any more"),
-        ("alter table t rename n to number", "column number is new; column n is gone"),
+        slowly("alter table t drop column note", "column note is gone"),
+        slowly("alter table t alter n type bigint", "column n was integer and is bigint"),
+        slowly("alter table t drop constraint t_pkey", "it has no unique key of id without nulls any more"),
+        slowly("alter table t rename n to number", "column number is new; column n is gone"),
     ],
 )
 def test_another_shape_ends_it(run: Callable[..., Any], db: Connection, statement: str, said: str) -> None:

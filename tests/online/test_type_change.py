@@ -1,7 +1,7 @@
 """online.TypeChange: everything that hangs on the column comes along, both ways, and no value is lost."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -15,6 +15,8 @@ from homeops_db import online
 from homeops_db.errors import LockTimeoutError, ObjectError, UnsafeError, ViolationError
 from tests.online.columns import EVERYWHERE, MOSTLY_HERE, psql, script_of
 from tests.online.filling import rows, scalar
+
+pytestmark = pytest.mark.usefixtures("unhurried")
 
 AMOUNT = online.TypeChange(
     "t",
@@ -114,13 +116,6 @@ def look(db: Connection) -> list[tuple]:
         return re.sub(r"\s+|\((-?\d+)\)", r"\1", text)
 
     return [tuple(plain(one) for one in row) for row in db.execute(LOOK).fetchall()]
-
-
-@pytest.fixture(autouse=True)
-def unhurried() -> Iterator[None]:
-    """What is asked here isn't how long a busy machine takes."""
-    with online.policy(lock_timeout="1s"):
-        yield
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """online.TypeChange on unusual schemas: each comes along and back, or is refused before anything is changed."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from homeops_db.errors import ObjectError
 from tests.online.columns import EVERYWHERE, MOSTLY_HERE
 from tests.online.conftest import revision
 from tests.online.filling import rows, scalar
+
+pytestmark = pytest.mark.usefixtures("unhurried")
 
 
 @dataclass(frozen=True)
@@ -328,13 +330,6 @@ def look(db: Connection) -> list[tuple]:
 
 def drop(db: Connection) -> None:
     db.execute("drop schema if exists shop, aside cascade")
-
-
-@pytest.fixture(autouse=True)
-def unhurried() -> Iterator[None]:
-    """What is asked here isn't how long a busy machine takes."""
-    with online.policy(lock_timeout="1s"):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -62,6 +62,7 @@ def generated_of(computed: Computed) -> str:
 
 
 def not_null(column: str) -> Item:
+    """Give what keeps NULL from a column."""
     name = carried.escaped(sql.Identifier(column).as_string())
     return Item(
         "column not null", column, ("NOT NULL",), (f"ALTER TABLE {{table}} ALTER COLUMN {name} SET NOT NULL",)
@@ -69,6 +70,7 @@ def not_null(column: str) -> Item:
 
 
 def primary_key(table: Table, before: Sequence[Item], names: Sequence[str]) -> Item:
+    """Give another primary key, under the name of the one before it."""
     name = before[0].name if before else sql.Identifier(f"{table.name}_pkey").as_string()
     definition = f"PRIMARY KEY ({', '.join(sql.Identifier(one).as_string() for one in names)})"
     definition = carried.escaped(definition)

@@ -7,6 +7,7 @@ before the one whose unique value it takes over. What is left then is taken away
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Final, LiteralString
 
 from psycopg import Connection
@@ -23,10 +24,11 @@ from homeops_db.online.restructure import drained, rows
 from homeops_db.online.restructure.sides import LOG, Side
 from homeops_db.online.work import Work
 
-_PASSES: Final = 100
+_CALM: Final = 20  # passes
 _TOGETHER: Final = 1000  # keys
 _LARGE: Final = 64  # pages
 _PAUSE: Final = 0.02  # seconds
+_PATIENCE: Final = timedelta(milliseconds=50)  # long before anybody looks for a deadlock
 _READ_COMMITTED: LiteralString = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _REPEATABLE_READ: LiteralString = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
@@ -56,10 +58,10 @@ def drain(work: Work, side: Side) -> None:
         LockTimeoutError: A row wasn't to be had for ``give_up_after``.
     """
     _send(work, drained.again(side))
-    _send(work, drained.ghosts(side))
-    since, before = time.monotonic(), 0
-    for number in range(_PASSES):
-        done = _pass(work, side)
+    since, before, calm, is_patient = time.monotonic(), 0, 0, False
+    while calm <= _CALM:
+        _send(work, drained.ghosts(side))
+        done = _pass(work, side, is_patient=is_patient)
         if done.carried:
             since = time.monotonic()
             logging.getLogger(__name__).info("%s: %d rows carried over", side.table, done.carried)
@@ -70,9 +72,8 @@ def drain(work: Work, side: Side) -> None:
         elif not done.carried:
             _end(work, side)
             break
-        elif number and done.carried >= before:  # as many as we carry are written down anew
-            break
-        before = done.carried
+        calm += 0 < before <= done.carried  # as many as we carry over are written down anew
+        before, is_patient = done.carried, bool(done.held)
     _clear(work, side)
 
 
@@ -91,12 +92,12 @@ def _has_keys(connection: Connection, side: Side) -> bool:
         return bool(cursor.execute(f"SELECT EXISTS (SELECT FROM {side.log})".encode()).fetchone())
 
 
-def _pass(work: Work, side: Side, *, is_last: bool = False) -> drained.Done:
+def _pass(work: Work, side: Side, *, is_last: bool = False, is_patient: bool = False) -> drained.Done:
     """Go once through all keys, some hundreds in a transaction."""
     carried = failed = held = 0
     for first in range(heap.blocks(work.connection, _log(work, side))):
         try:
-            done = _window(work, side, first, is_last=is_last)
+            done = _window(work, side, first, is_last=is_last, is_patient=is_patient)
         except (LockNotAvailable, DeadlockDetected):
             held += 1
             continue
@@ -104,10 +105,12 @@ def _pass(work: Work, side: Side, *, is_last: bool = False) -> drained.Done:
     return drained.Done(carried, failed, held)
 
 
-def _window(work: Work, side: Side, first: int, *, is_last: bool) -> drained.Done:
+def _window(work: Work, side: Side, first: int, *, is_last: bool, is_patient: bool) -> drained.Done:
     with work.connection.transaction():
         work.connection.execute(_READ_COMMITTED)  # each statement sees what was committed before it
-        limit(work.connection, work.policy.lock_timeout)
+        limit(work.connection, min(work.policy.lock_timeout, _PATIENCE))
+        if is_patient:  # with no lock held yet, and in its turn
+            _send(work, drained.queued(side, first))
         call = f"SELECT {drained.name(side)}('({first},0)', '({first + 1},0)', {is_last})"
         with work.connection.cursor(row_factory=scalar_row) as cursor:
             return drained.Done(*(cursor.execute(call.encode()).fetchone() or (0, 0, 0)))

@@ -124,8 +124,20 @@ def ghosts(side: Side) -> str:
     )
 
 
+def queued(side: Side, first: int) -> str:
+    """Write what waits for one of the rows whose keys are on a page, in the order of those who want it."""
+    key = [sql.Identifier(one).as_string() for one in side.live.key]
+    mine, theirs = (", ".join(f"{record}.{one}" for one in key) for record in ("live", "keys"))
+    window = f"keys.ctid >= '({first},0)' AND keys.ctid < '({first + 1},0)'"
+    return (
+        f"SELECT FROM {side.only}{side.here} AS live WHERE ({mine}) IN "
+        f"(SELECT {theirs} FROM {side.log} AS keys WHERE {window} LIMIT 1) FOR NO KEY UPDATE"
+    )
+
+
 def together(side: Side) -> Iterator[str]:
     """Write what takes twins away and makes them again at once, in one snapshot and one transaction."""
+    first = sql.Identifier(side.live.key[0]).as_string()
     is_written = " AND ".join(
         f"keys.{one} = live.{one}" for one in (sql.Identifier(key).as_string() for key in side.live.key)
     )
@@ -153,4 +165,4 @@ def together(side: Side) -> Iterator[str]:
         f"WHERE {written_live} AND NOT EXISTS (SELECT FROM pg_temp.homeops_twins AS twin "
         f"WHERE {rows.same_key(side)})"
     )
-    yield f"DELETE FROM {side.log}"
+    yield f"DELETE FROM {side.log} AS keys WHERE keys.{first} IS NOT NULL"

@@ -17,7 +17,9 @@ def ensure(work: Work, side: Side, change: Change) -> None:
     Raises:
         ObjectError: See `parts.ensure`.
     """
-    if parts.lacks(work, side):
+    kept = changes.by_number(work.connection, change.id).kept
+    if parts.lacks(work, side) or kept.get("noting") == side.schema:  # or a run before was broken off here
+        changes.keep(work.connection, change.id, noting=side.schema)
         by_row = firing.misses_statements(work.connection, side.table.oid)
         work.connection.execute(sync.notes(side, by_row=by_row).encode())
         try:
@@ -46,4 +48,6 @@ def carry(work: Work, side: Side, change: Change) -> None:
     )
     drain.drain(work, side)
     # From here on the writer's own commit shows a row in both tables; see `switch`.
-    changes.keep(work.connection, change.id, carried=standstill.next_transaction(work.connection))
+    changes.keep(
+        work.connection, change.id, noting=None, carried=standstill.next_transaction(work.connection)
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from psycopg import sql
 
@@ -12,6 +13,8 @@ from homeops_db.errors import ObjectError
 from homeops_db.online.restructure import carried, materialized, parts, sync
 from homeops_db.online.restructure.sides import Shape, Side
 from homeops_db.online.work import Work
+
+_KEY_OF: Final = "foreign key of "
 
 
 @dataclass(frozen=True)
@@ -47,30 +50,34 @@ def read(work: Work, side: Side) -> Moved:
     taken = materialized.taken(work, side, live)
     before = [statement for one in reversed(leaving) for statement in _away(side, one)]
     before += _always(side, side.live, live, "BY DEFAULT")
-    after: list[str] = [*_always(side, side.other, live, "ALWAYS")]
-    validated: list[str] = []
+    after = [*_always(side, side.other, live, "ALWAYS")]
     for one in coming:
-        if one.kind == "identity position":
-            continue  # read under the lock, by `positions`
-        if (one.kind, one.name) in taken:
-            after += taken[one.kind, one.name]
-            continue
-        made = [
-            carried.adapted(work, text, side.table, side.live, side.other)[0]
-            for text in one.statements(side.here)
-        ]
-        if one.kind.startswith("foreign key of "):
-            child = one.kind.removeprefix("foreign key of ")
-            made = [text if text.endswith(" NOT VALID") else f"{text} NOT VALID" for text in made]
-            if "NOT VALID" not in one.words[0]:
-                validated.append(f"ALTER TABLE {child} VALIDATE CONSTRAINT {one.name}")
-        after += [*made, *_counting(side, one)]
+        after += taken[one.kind, one.name] if (one.kind, one.name) in taken else _given(work, side, one)
     after += [
         statement
         for one in worded.compiled(work.connection, [side.table.oid], side.table.name)
         for statement in one.create
     ]
-    return Moved(before, after, validated)
+    return Moved(before, after, [text for one in coming for text in _validated(one)])
+
+
+def _given(work: Work, side: Side, item: Item) -> list[str]:
+    """Write what gives one thing to the table that has the name by then."""
+    if item.kind == "identity position":
+        return []  # read under the lock, by `positions`
+    made = [
+        carried.adapted(work, text, side.table, side.live, side.other)[0]
+        for text in item.statements(side.here)
+    ]
+    if item.kind.startswith(_KEY_OF):
+        return [text if text.endswith(" NOT VALID") else f"{text} NOT VALID" for text in made]
+    return [*made, *_counting(side, item)]
+
+
+def _validated(item: Item) -> Iterator[str]:
+    """Write what looks at the rows of a foreign key to the table."""
+    if item.kind.startswith(_KEY_OF) and "NOT VALID" not in item.words[0]:
+        yield f"ALTER TABLE {item.kind.removeprefix(_KEY_OF)} VALIDATE CONSTRAINT {item.name}"
 
 
 def _always(side: Side, shape: Shape, live: Manifest, how: str) -> Iterator[str]:

@@ -110,7 +110,8 @@ def _refuse_other_side(work: Work, side: Side, step: str, first: str) -> None:
 
 def _is_done(work: Work, table: Table, asked: Restructure) -> bool:
     """Whether a script has done it at once: the columns are as asked, and nothing is known of a change."""
-    if _find(work, table, asked) is not None:
+    found = _find(work, table, asked)
+    if found is not None and not begun.is_over(work, found):
         return False
     return asking.is_so(work, table, asked)
 

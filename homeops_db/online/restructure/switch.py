@@ -17,7 +17,7 @@ from psycopg.errors import (
 )
 
 from homeops_db import faults
-from homeops_db.catalog import constraints, firing, standstill, tables, unchanged
+from homeops_db.catalog import constraints, firing, locks, standstill, tables, unchanged
 from homeops_db.errors import LockTimeoutError, ObjectError
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
@@ -230,9 +230,12 @@ def _statements(work: Work, side: Side, other: Side, hanging: moved.Moved) -> It
 def _wants(work: Work, side: Side) -> list[Wanted]:
     oids = constraints.referring(work.connection, side.table.oid)
     others = (tables.by_oid(work.connection, oid) for oid in oids)
-    mine = [side.table, copy.shadow(work.connection, side)]
-    found = {one.oid: one for one in [*mine, *others, *moved.touched(work, side)] if one is not None}
-    return [wanted(work.connection, one) for one in found.values()]
+    shadow = copy.shadow(work.connection, side)
+    found = {one.oid: one for one in [side.table, *others, *moved.touched(work, side)] if one is not None}
+    # Writers hold the application's table, and take the shadow then: who took them the other way round would
+    # be in their way again and again. With the first one locked nobody uses the shadow but autovacuum.
+    weak = wanted(work.connection, shadow, locks.SHARE_UPDATE_EXCLUSIVE)
+    return [weak, *(wanted(work.connection, one) for one in found.values() if one.oid != shadow.oid)]
 
 
 def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:

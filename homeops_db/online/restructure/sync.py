@@ -210,7 +210,10 @@ def carries(side: Side, *, by_row: bool, deferred: Sequence[str] = (), may_drop:
 
 def deferrable(connection: Connection, oid: int) -> list[str]:
     """Name a table's constraints that may be looked at as late as at the commit. Takes no lock."""
-    return [one.name for one in constraints.of_table(connection, oid) if one.definition.endswith(_DEFERRABLE)]
+    found = constraints.of_table(
+        connection, oid
+    )  # a constraint trigger is the application's, and goes with it
+    return [one.name for one in found if one.kind != "t" and one.definition.endswith(_DEFERRABLE)]
 
 
 def checked(side: Side, deferred: Sequence[str], *, when: str = "IMMEDIATE") -> str:

@@ -19,6 +19,7 @@ from homeops_db.online.backfill.asked import Asked
 from homeops_db.online.type_change import (
     attributes,
     complete,
+    held,
     materialized,
     parts,
     proof,
@@ -30,7 +31,14 @@ from homeops_db.online.type_change import (
 from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Work
 
-_CARRIED: Final = {*parts.BUILT, *words.KINDS, hanging.MATERIALIZED_VIEW, hanging.DEFAULT, hanging.SEQUENCE}
+_CARRIED: Final = {
+    *parts.BUILT,
+    *held.KINDS,
+    *words.KINDS,
+    hanging.MATERIALIZED_VIEW,
+    hanging.DEFAULT,
+    hanging.SEQUENCE,
+}
 
 _FAILING: Final = 1000
 """Rows that the shadow may be unable to hold before the filling is given up."""

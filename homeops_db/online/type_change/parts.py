@@ -1,9 +1,11 @@
 """What hangs on the column and is built for the shadow beforehand: its twins, by the server's own words.
 
-A twin means the same of the shadow, under a name that says so; the switch swaps the names.
+A twin means the same of the shadow, under a name that says so; the switch swaps the names. What could refuse
+a write is no twin: checks and foreign keys are given to the shadow when it becomes the application's column
+(see `held`), and the column that is left loses them, with its unique keys. The way back builds those again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, LiteralString
 
 from psycopg import Connection, sql
@@ -13,28 +15,23 @@ from homeops_db.catalog.hanging import Hanging
 from homeops_db.catalog.tables import Table
 from homeops_db.errors import ObjectError
 from homeops_db.locking.wanted import Wanted, wanted
-from homeops_db.online import check, index, not_null, partitioned_index, subject, validation
-from homeops_db.online.type_change import described, twins
+from homeops_db.online import index, not_null, partitioned_index
+from homeops_db.online.type_change import described, held, twins
 from homeops_db.online.type_change.sides import NEW, OLD, Side
 from homeops_db.online.work import Statement, Work
 
-BUILT: Final = (
-    # Keys that refer to the column choose the oldest index that fits, and should find the primary key's.
-    hanging.PRIMARY_KEY,
-    hanging.UNIQUE,
-    hanging.INDEX,
-    hanging.CHECK,
-    hanging.FOREIGN_KEY,
-    hanging.REFERRING,
-    hanging.STATISTICS,
-)
+BUILT: Final = (hanging.PRIMARY_KEY, hanging.UNIQUE, hanging.INDEX, hanging.STATISTICS)
+"""Kinds that have twins, in the order in which these are built."""
 
 
 def of(connection: Connection, side: Side) -> list[Hanging]:
-    """Read what hangs on the application's column and needs a twin. Takes no lock."""
+    """Read what hangs on the application's column and has a twin, or is given to it by the switch.
+
+    Takes no lock.
+    """
     oids = [part.oid for part in tables.tree(connection, side.table.oid)]
     found = hanging.of_column(connection, oids, side.column)
-    return [one for one in found if one.kind in BUILT and not _is_ours(one)]
+    return [one for one in found if one.kind in (*BUILT, *held.KINDS) and not _is_ours(one)]
 
 
 def build(work: Work, side: Side) -> None:
@@ -71,27 +68,34 @@ def _drop(work: Work, one: Hanging) -> None:
     work.execute([wanted(work.connection, each) for each in both], statement, step="drop twin")
 
 
-def swap(connection: Connection, side: Side, other: Side) -> Iterator[Statement]:
-    """Write the statements that give the twins their names, and the old ones the other side's.
+def swap(
+    connection: Connection, side: Side, other: Side, kept: Mapping[str, Sequence[str]]
+) -> Iterator[Statement]:
+    """Write the statements that give the twins their names.
+
+    The columns have their new names by then. Keys that refer to a column choose the oldest index that fits,
+    and should find the primary key's: so they come last.
 
     Args:
         connection: In the switch's transaction.
         side: The side that is left.
         other: The side that is gone to.
+        kept: See `held.given`.
     """
     found = of(connection, side)
+    yield from held.taken(connection, found)
     for one in found:
-        if one.kind in (hanging.REFERRING, hanging.UNIQUE, hanging.CHECK, hanging.FOREIGN_KEY):
-            yield from _rename_constraint(connection, one, side, other)
+        if one.kind == hanging.UNIQUE or one.is_unique_index:
+            yield from _replace(connection, one, side)
         elif one.kind in (hanging.INDEX, hanging.STATISTICS):
             kind: LiteralString = "INDEX" if one.kind == hanging.INDEX else "STATISTICS"
             yield from _rename(connection, kind, one, side, other)
     for one in found:
         if one.kind == hanging.PRIMARY_KEY:
-            referring = [each for each in found if each.is_to_us]
-            yield from _exchange_primary(connection, one, referring, side, other)
+            yield from _exchange_primary(connection, one, side)
         if one.is_clustered:
             yield from _mark(connection, one)
+    yield from held.given(connection, side, found, kept)
 
 
 # Building ---------------------------------------------------------------------------------------------
@@ -126,43 +130,12 @@ def _build_unique(work: Work, side: Side, one: Hanging) -> None:
         work.execute([wanted(work.connection, table)], adopt, step="adopt")
 
 
-def _build_check(work: Work, side: Side, one: Hanging) -> None:
-    table = _table(work.connection, one.constrained_oid)
-    twin = side.twin(str(one.name))
-
-    def render(table: str, schema: str | None) -> str:
-        add = twins.check(work.connection, side, one, subject.quoted((table, schema)), twin)
-        return add if add.endswith("NOT VALID") else f"{add} NOT VALID"
-
-    if constraints.constraint(work.connection, table.oid, twin) is None:
-        check.ensure(work, table, twin, render)
-    _validate(work, one, table, twin)
-
-
-def _build_key(work: Work, side: Side, one: Hanging) -> None:
-    """Build the twin of a foreign key: of ours to another table, or of another table's to ours."""
-    table = _table(work.connection, one.constrained_oid)
-    twin = side.twin(str(one.name))
-    if constraints.constraint(work.connection, table.oid, twin) is None:
-        found = constraints.by_oid(work.connection, one.oid)
-        assert found is not None
-        both = {table, _table(work.connection, found.referent_oid)}
-        wants = [wanted(work.connection, each, locks.SHARE_ROW_EXCLUSIVE) for each in both]
-        work.execute(wants, twins.key(one, table, twin, side), step="add key")
-    _validate(work, one, table, twin)
-
-
 def _build_statistics(work: Work, side: Side, one: Hanging) -> None:
     twin, table = side.twin(str(one.name)), _table(work.connection, one.table_oid)
     if hanging.has_statistics(work.connection, one.table_oid, twin):
         return
     statement = twins.statistics(work.connection, one, side, twin)
     work.execute([_held(work, table)], statement, step="statistics")
-
-
-def _validate(work: Work, one: Hanging, table: Table, twin: str) -> None:
-    if not str(one.definition).endswith("NOT VALID"):
-        validation.validate(work, table, twin)
 
 
 def _held(work: Work, table: Table) -> Wanted:
@@ -178,9 +151,6 @@ _BUILD: Final = {
     hanging.INDEX: _build_index,
     hanging.UNIQUE: _build_unique,
     hanging.PRIMARY_KEY: _build_unique,
-    hanging.CHECK: _build_check,
-    hanging.FOREIGN_KEY: _build_key,
-    hanging.REFERRING: _build_key,
     hanging.STATISTICS: _build_statistics,
 }
 
@@ -188,19 +158,11 @@ _BUILD: Final = {
 # Switching --------------------------------------------------------------------------------------------
 
 
-def _exchange_primary(
-    connection: Connection, one: Hanging, referring: Sequence[Hanging], side: Side, other: Side
-) -> Iterator[Statement]:
-    """There is one primary key only: the old one goes with its index, after the keys that stand on it."""
-    drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
-    for key in referring:
-        source = _table(connection, key.constrained_oid)
-        yield drop.format(
-            sql.Identifier(source.schema, source.name), sql.Identifier(other.twin(str(key.name)))
-        )
+def _exchange_primary(connection: Connection, one: Hanging, side: Side) -> Iterator[Statement]:
+    """There is one primary key only: the old one goes with its index."""
     table = _table(connection, one.constrained_oid)
     here, name = sql.Identifier(table.schema, table.name), sql.Identifier(str(one.name))
-    yield drop.format(here, name)
+    yield sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(here, name)
     yield sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(
         here, name, sql.Identifier(side.twin(str(one.name)))
     )
@@ -208,13 +170,21 @@ def _exchange_primary(
         yield sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(name, here, sql.Literal(one.comment))
 
 
-def _rename_constraint(connection: Connection, one: Hanging, side: Side, other: Side) -> Iterator[Statement]:
+def _replace(connection: Connection, one: Hanging, side: Side) -> Iterator[Statement]:
+    """Put a twin in the place of what would refuse rows that the column that is left can't tell apart."""
+    name, twin = str(one.name), side.twin(str(one.name))
+    if one.kind == hanging.INDEX:
+        index_name = sql.Identifier(str(one.schema), name)
+        yield sql.SQL("DROP INDEX {}").format(index_name)
+        rename = sql.SQL("ALTER INDEX {} RENAME TO {}")
+        yield rename.format(sql.Identifier(str(one.schema), twin), sql.Identifier(name))
+        yield from _rename_below(connection, one, side, None)
+        return
     table = _table(connection, one.constrained_oid)
-    rename = sql.SQL("ALTER TABLE {} RENAME CONSTRAINT {} TO {}")
     here = sql.Identifier(table.schema, table.name)
-    name = str(one.name)
-    yield rename.format(here, sql.Identifier(name), sql.Identifier(other.twin(name)))
-    yield rename.format(here, sql.Identifier(side.twin(name)), sql.Identifier(name))
+    yield sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(here, sql.Identifier(name))
+    rename = sql.SQL("ALTER TABLE {} RENAME CONSTRAINT {} TO {}")
+    yield rename.format(here, sql.Identifier(twin), sql.Identifier(name))
 
 
 def _mark(connection: Connection, one: Hanging) -> Iterator[Statement]:
@@ -236,8 +206,13 @@ def _rename(
         yield from _rename_below(connection, one, side, other)
 
 
-def _rename_below(connection: Connection, one: Hanging, side: Side, other: Side) -> Iterator[Statement]:
-    """Write the same for the indexes of partitions: the next change would find their names taken."""
+def _rename_below(
+    connection: Connection, one: Hanging, side: Side, other: Side | None
+) -> Iterator[Statement]:
+    """Write the same for the indexes of partitions: the next change would find their names taken.
+
+    Without ``other`` the old ones are gone.
+    """
     rename = sql.SQL("ALTER INDEX {} RENAME TO {}")
     twin = indexes.index(connection, side.twin(str(one.name)), str(one.schema))
     if twin is None:
@@ -247,8 +222,9 @@ def _rename_below(connection: Connection, one: Hanging, side: Side, other: Side)
         new = twins_below.get(below.table_oid)
         if new is not None:
             table = _table(connection, below.table_oid)
-            kept = partitioned_index.name_of(table.name, other.twin(str(one.name)))
-            yield rename.format(sql.Identifier(below.schema, below.name), sql.Identifier(kept))
+            if other is not None:
+                kept = partitioned_index.name_of(table.name, other.twin(str(one.name)))
+                yield rename.format(sql.Identifier(below.schema, below.name), sql.Identifier(kept))
             yield rename.format(sql.Identifier(new.schema, new.name), sql.Identifier(below.name))
 
 

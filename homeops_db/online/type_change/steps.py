@@ -106,7 +106,7 @@ def _switch(work: Work, sides: Sides, side: Side, other: Side) -> None:
     if _has(work, side):
         switch.switch(work, side, other, sides.change)
     elif sides.change.state != changes.CONTRACTED:  # a run before has come so far, and maybe no farther
-        switch.finish(work, other)
+        switch.finish(work, other, sides.change)
 
 
 def _has(work: Work, side: Side) -> bool:

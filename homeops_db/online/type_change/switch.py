@@ -22,6 +22,7 @@ from homeops_db.online.type_change import (
     attributes,
     build,
     complete,
+    held,
     materialized,
     materialized_build,
     parts,
@@ -51,14 +52,15 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
         ObjectError: The triggers that keep them alike are gone, or don't always fire.
         LockTimeoutError: Somebody reads by a snapshot from before the filling, or a lock wasn't to be had.
 
-    Locks: ACCESS EXCLUSIVE on the table, and on tables whose foreign keys refer to the column, for some
-    milliseconds. Before, the proof reads the table without a lock; afterwards NOT NULL is validated and the
-    keys of the way back are built, as `online.alter_column` and `online.create_foreign_key` do.
+    Locks: ACCESS EXCLUSIVE on the table, and on tables at the other end of the column's foreign keys, for
+    some milliseconds. Before, the proof reads the table without a lock; afterwards NOT NULL, checks and
+    foreign keys are validated, as `online.validate_constraint` does.
     """
     column = columns.column(work.connection, side.table.oid, side.column)
     assert column is not None
     _complete(work, side)
     since = proof.refuse(work, side, change)
+    held.refuse_broken(work, side)
     if _needs_values(column):
         not_null.ensure(work, side.table, side.shadow)
     complete.wait(work, side, since)
@@ -78,7 +80,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
         except _Slow as slow:  # the first try is the slowest
             if number == _TRIES:
                 raise _too_slow(work, side, slow.held) from None
-    finish(work, other)
+    finish(work, other, change)
 
 
 def _complete(work: Work, side: Side) -> None:
@@ -131,13 +133,15 @@ class _Prepared:
                 f"Somebody changes what hangs on {side.table}.{side.column} at this moment. Nothing was "
                 "switched. Let that end, then run the same command again."
             )
+        unproven = held.unproven(found)
         connection.execute(self.script)
         state = changes.SWITCHED if self.other.is_switched else changes.EXPANDED
         defaults = attributes.defaults(connection, side, self.column)
-        changes.move(connection, self.change.id, state, defaults=defaults)
-        held = timedelta(seconds=time.monotonic() - began)
-        if held > self.limit:
-            raise _Slow(held)
+        said = held.said(connection, side, found)
+        changes.move(connection, self.change.id, state, defaults=defaults, unproven=unproven, held=said)
+        taken = timedelta(seconds=time.monotonic() - began)
+        if taken > self.limit:
+            raise _Slow(taken)
 
 
 def _prepare(work: Work, side: Side, other: Side, change: Change, views: Sequence[Original]) -> _Prepared:
@@ -162,8 +166,8 @@ def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:
     )
 
 
-def finish(work: Work, side: Side) -> None:
-    """Do what needs no strong lock, or the rest of it: NOT NULL is validated, and the way back is built.
+def finish(work: Work, side: Side, change: Change) -> None:
+    """Do what needs no strong lock, or the rest of it: NOT NULL, checks and foreign keys are validated.
 
     Materialized views that were replaced go.
     """
@@ -171,7 +175,7 @@ def finish(work: Work, side: Side) -> None:
     found = constraints.of_table(work.connection, side.table.oid)
     if any(_is_unproven(one, side) for one in found):
         not_null.ensure(work, side.table, side.column)
-    parts.build(work, side)
+    held.validate(work, change)
 
 
 def _is_unproven(one: Constraint, side: Side) -> bool:
@@ -202,7 +206,7 @@ def _statements(
     yield from sync.drop(side)
     yield rename.format(table, sql.Identifier(side.column), sql.Identifier(other.shadow))
     yield rename.format(table, sql.Identifier(side.shadow), sql.Identifier(side.column))
-    yield from parts.swap(connection, side, other)
+    yield from parts.swap(connection, side, other, change.kept.get("held", {}))
     yield from materialized.swap(side, other, views)
     yield from attributes.swap(connection, side, other, column, change.kept.get("defaults", {}))
     if column.is_not_null and columns.has_not_null_constraints(connection):
@@ -239,7 +243,4 @@ def _needs_values(column: Column) -> bool:
 
 
 def _wants(work: Work, side: Side) -> list[Wanted]:
-    found = parts.of(work.connection, side)
-    oids = {one.constrained_oid for one in found if one.kind == hanging.REFERRING} - {side.table.oid}
-    others = (tables.by_oid(work.connection, oid) for oid in sorted(oids))
-    return [wanted(work.connection, table) for table in (side.table, *others) if table is not None]
+    return [wanted(work.connection, side.table), *held.wants(work, side, parts.of(work.connection, side))]
