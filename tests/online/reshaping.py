@@ -4,11 +4,12 @@ The same is done in three schemas, each in the words of its shape. What is compa
 everything that hangs on the reshaped one, item by item.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from psycopg import Connection
 from sqlalchemy.engine import URL
 
@@ -36,6 +37,13 @@ union all select 'trigger ' || tgname from pg_trigger where tgname like 'homeops
 union all select 'publication ' || pubname from pg_publication where pubname like 'homeops%'
 """
 """What a restructure makes, and takes away again."""
+
+
+@pytest.fixture(autouse=True)
+def unhurried() -> Iterator[None]:
+    """Import it into a module of tests: how long a switch takes is measured elsewhere, not on a busy machine."""
+    with online.policy(lock_timeout="2s"):
+        yield
 
 
 @dataclass(frozen=True)

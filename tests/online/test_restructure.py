@@ -15,7 +15,7 @@ from homeops_db.catalog import manifest
 from homeops_db.catalog.manifest import Manifest
 from tests.online.columns import EVERYWHERE, MOSTLY_HERE, files
 from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
-from tests.online.reshaping import APP, OURS, STEPS, Reshaped, Trio
+from tests.online.reshaping import APP, OURS, STEPS, Reshaped, Trio, unhurried  # noqa: F401
 from tests.online.test_manifest import SHOP
 
 PLAIN = 'id int primary key, n int not null default 3, name text collate "C"'
@@ -272,7 +272,7 @@ CASES = {
     "by hash": parts("hash (id)", "id", {
         "t_0": "with (modulus 2, remainder 0)", "t_1": "with (modulus 2, remainder 1)"}),
 }  # fmt: skip
-_OFTEN = ("column order", "materialized views")
+_OFTEN = ("column order",)
 
 
 @MOSTLY_HERE

@@ -17,7 +17,7 @@ from tests.fixtures.databases import connect
 from tests.online.columns import MOSTLY_HERE
 from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
 from tests.online.meanwhile import at
-from tests.online.reshaping import OURS
+from tests.online.reshaping import OURS, unhurried  # noqa: F401
 
 MADE = """
 create table other (id int primary key); insert into other values (1), (2), (3), (4), (5), (6), (7), (8), (9);
@@ -72,8 +72,9 @@ def manifest_of(db: Connection) -> Manifest:
     return replace(read, items=tuple(one for one in read.items if "homeops_" not in one.kind + one.name))
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
-@pytest.mark.parametrize("first", ["expand", slowly("switch")])
+@pytest.mark.parametrize("first", ["expand", "switch"])
 def test_what_was_changed_comes_along(run: Callable[..., Any], db: Connection, first: str) -> None:
     db.prepare_threshold = None
     db.execute(MADE.encode())
@@ -163,7 +164,7 @@ def test_nobody_waits_for_an_index_that_came_late(
     seen = []
 
     def write() -> None:
-        with connect(any_url) as builder, connect(any_url, options="-c lock_timeout=2s") as writer:
+        with connect(any_url) as builder, connect(any_url, options="-c statement_timeout=1s") as writer:
             builder.autocommit = False  # holds what a build holds
             builder.execute(f"lock table homeops_new_{number}.t in share mode".encode())
             writer.execute(

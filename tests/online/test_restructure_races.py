@@ -126,17 +126,18 @@ RACES = {
         "insert into t (id, parent, amount, note) values ({n} + 7000, null, 1, 'trig'); update t set amount = 4 where id = {n}; delete from t where id = {n} + 1",
         also="""
 create function again() returns trigger language plpgsql as $$ begin
-    if pg_trigger_depth() < 3 then
+    if pg_trigger_depth() < 2 then
         update t set note = note || '+' where id = coalesce(new.id, old.id);
         update t set note = note || '-' where id = coalesce(new.id, old.id) + 1;
         insert into t (id, parent, amount, note) values (coalesce(new.id, old.id) + 100000, null, 1, 'by trigger') on conflict (id) do update set amount = t.amount + 1;
     end if; return null; end $$;
 create trigger zzz_again after insert or update or delete on t for each row execute function again();
 create function late() returns trigger language plpgsql as $$ begin
-    update t set note = 'late' where id = new.id; insert into t (id, note) values (new.id + 50000, 'late') on conflict do nothing;
+    update t set amount = 4.5, note = 'late' where id = new.id;
+    insert into t (id, note) values (new.id + 50000, 'late') on conflict do nothing;
     return null; end $$;
 create constraint trigger aaa_late after update on t deferrable initially deferred for each row
-    when (new.note <> 'late') execute function late();
+    when (new.amount = 4) execute function late();
 """,
     ),
     "rules of replicas": Race(
@@ -155,7 +156,7 @@ create constraint trigger aaa_late after update on t deferrable initially deferr
     ),
 }  # fmt: skip
 
-QUICK = {"an old snapshot", "keys swap", "truncate", "another table's row goes"}
+QUICK = {"an old snapshot", "another table's row goes"}
 LIVE = "select id, parent, amount::numeric(15,2)::float8, note{no} from t order by id"
 
 
@@ -167,6 +168,8 @@ def compared(db: Connection, race: Race) -> list:
 @pytest.mark.parametrize("name", [name if name in QUICK else slowly(name) for name in RACES])
 def test_nothing_is_lost(run: Callable, db: Connection, any_url: URL, name: str) -> None:
     race = RACES[name]
+    if "prepare" in race.acts and scalar(db, "show max_prepared_transactions") == "0":
+        pytest.skip("this server prepares no transactions")
     db.prepare_threshold = None
     db.execute(TABLE.format(refers=race.refers, more=race.more))
     db.execute(race.also)
@@ -248,7 +251,7 @@ UNHELD = {
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("name", UNHELD)
+@pytest.mark.parametrize("name", ["too large", slowly("too long"), slowly("nothing")])
 def test_a_value_that_the_new_shape_cannot_hold_is_written_and_named(
     run: Callable, db: Connection, any_url: URL, name: str
 ) -> None:
@@ -271,7 +274,7 @@ def test_a_value_that_the_new_shape_cannot_hold_is_written_and_named(
 
 
 @MOSTLY_HERE
-@pytest.mark.parametrize("name", ["too large", "too long"])
+@pytest.mark.parametrize("name", [slowly("too large"), "too long"])
 def test_so_is_one_that_the_old_shape_cannot_hold(
     run: Callable, db: Connection, any_url: URL, name: str
 ) -> None:
@@ -349,7 +352,8 @@ def test_a_writer_with_no_patience_waits_for_nobody(run: Callable, db: Connectio
         made.execute("insert into public.t values (5, 'again')")
         db.execute("rollback")
     db.execute(f"begin; lock table {schema}.t in share mode".encode())
-    made.execute("truncate public.t; insert into public.t values (1, 'one'), (30, 'thirty')")
+    made.execute("set lock_timeout = 0; truncate public.t; set lock_timeout = '1ms'")
+    made.execute("insert into public.t values (1, 'one'), (30, 'thirty')")
     db.execute("rollback")
     run(LABEL.switch)
     assert rows(db, "select * from t order by id") == [(1, "one", "ONE"), (30, "thirty", "THIRTY")]
@@ -476,7 +480,8 @@ def test_a_switch_that_was_killed_while_keys_were_written_down_goes_on(
     with at("make index: done", kill), pytest.raises((OperationalError, sa.exc.DBAPIError)):
         run(LABEL.switch)
     made.execute("update t set note = 'noted' where id = 4")
-    with at("restructure: proven", lambda: made.execute("update t set note = 'carried' where id = 5")):
+    carried = "update t set note = 'carried' where id = 5"
+    with at("restructure: proven", lambda: made.execute(carried), number=None):
         run(LABEL.switch)
     assert is_alike(db)
     assert not scalar(db, is_noting)

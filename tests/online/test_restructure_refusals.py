@@ -16,7 +16,7 @@ from tests.fixtures.databases import connect
 from tests.online.columns import MOSTLY_HERE
 from tests.online.conftest import revision
 from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
-from tests.online.reshaping import OURS
+from tests.online.reshaping import OURS, unhurried  # noqa: F401
 
 MADE = "create table t (id int primary key, n int, name text)"
 PARTS = {"t_1": "FROM (0) TO (100)", "t_2": "DEFAULT"}

@@ -13,9 +13,9 @@ from homeops_db import online
 from homeops_db.catalog import columns
 from tests.online.columns import MOSTLY_HERE
 from tests.online.conftest import revision
-from tests.online.filling import nobody_else_counts, rows, scalar, slowly  # noqa: F401
+from tests.online.filling import nobody_else_counts, rows, scalar  # noqa: F401
 from tests.online.foreign_schemas import FOREIGN, ROLES, Foreign
-from tests.online.reshaping import APP, ENDS, OURS, STEPS
+from tests.online.reshaping import APP, ENDS, OURS, STEPS, unhurried  # noqa: F401
 from tests.online.test_type_change_foreign import Town, quiet  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -51,10 +51,9 @@ def cycle(town: Town, foreign: Foreign, url: URL) -> None:
     assert scalar(town.db, "select count(*) from migrations.change_errors") == 0
 
 
+@pytest.mark.slow
 @MOSTLY_HERE
-@pytest.mark.parametrize(
-    "name", ["a shop", *map(slowly, ["a bulletin board", "invoices of tenants", "a hotel"])]
-)
+@pytest.mark.parametrize("name", FOREIGN)
 def test_it_is_always_as_if_it_had_been_made_so(
     db: Connection,
     any_url: URL,

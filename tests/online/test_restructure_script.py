@@ -13,6 +13,7 @@ from homeops_db.catalog import manifest
 from homeops_db.errors import OnlineError
 from tests.online.columns import MOSTLY_HERE, psql, script_of
 from tests.online.filling import nobody_else_counts, rows, scalar  # noqa: F401
+from tests.online.reshaping import unhurried  # noqa: F401
 
 MADE = """
 create schema {s};

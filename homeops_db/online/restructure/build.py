@@ -43,7 +43,8 @@ def build(work: Work, side: Side, other: Side, change: Change, workers: int) -> 
         copy.copy(work, side, change, workers)
         faults.point("restructure: copied")
     # What was written since a run that has failed is settled too: an index may fail for what the row was.
-    if kept.get("settled") != side.schema or drain.pending(work.connection, side):
+    is_late = kept.get("carried") is None and drain.pending(work.connection, side)
+    if kept.get("settled") != side.schema or is_late:
         copy.settle(work, side)
         changes.keep(work.connection, change.id, settled=side.schema)
     indexes.build(work, side, workers)
