@@ -98,20 +98,30 @@ where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped and a.attgene
 order by a.attnum
 """
 
-# What tells two values apart byte by byte: their hash where equal means the same, what is sent to clients
-# otherwise (numeric with its digits, citext with its case), and text where nothing can be sent.
-EXACT: LiteralString = """
+# A hash that tells two values apart byte by byte: the type's own where equal means the same, else of what is
+# sent to clients (numeric with its digits, citext with its case), or of the text where nothing can be sent.
+HASHES: LiteralString = """
 select a.attname as name,
-       case when t.typname = any('{bool,int2,int4,int8,oid,uuid,date,time,timestamp,timestamptz,bytea}')
-                 and t.typnamespace = 'pg_catalog'::regnamespace or t.typtype = 'e'
-                 or t.oid in ('text'::regtype, 'varchar'::regtype) and coalesce(l.collisdeterministic, true)
-            then '%%s'
-            when t.typsend <> 0 then format('%%I.%%I(%%%%s)', f.pronamespace::regnamespace::name, f.proname)
-            else '(%%s)::text collate "C"' end as form
+       case when h.called is not null then h.called
+            when t.typsend <> 0 then format('hash_record_extended(ROW(%%I.%%I({value})), {seed})',
+                                            f.pronamespace::regnamespace::name, f.proname)
+            else 'hashtextextended(({value})::text collate "C", {seed})' end as form
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
 left join pg_collation l on l.oid = a.attcollation
 left join pg_proc f on f.oid = t.typsend
+cross join lateral (select case
+    when t.typtype = 'e' then 'hashenumextended({value}, {seed})'
+    when t.typnamespace <> 'pg_catalog'::regnamespace then null
+    when t.typname in ('int2', 'int4', 'int8', 'oid')
+    then format('hash%%sextended({value}, {seed})', t.typname)
+    when t.typname in ('text', 'varchar') and coalesce(l.collisdeterministic, true)
+    then 'hashtextextended({value}, {seed})'
+    when t.typname = 'uuid' then 'uuid_hash_extended({value}, {seed})'
+    when t.typname = 'timestamp' then 'timestamp_hash_extended({value}, {seed})'
+    when t.typname = 'timestamptz' then 'timestamp_hash_extended({value} at time zone ''UTC'', {seed})'
+    when t.typname in ('bool', 'date', 'time', 'bytea') then 'hash_record_extended(ROW({value}), {seed})'
+    end as called) h
 where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
 """
 
@@ -209,12 +219,9 @@ def identities(connection: Connection, table_oid: int) -> dict[str, str]:
     return dict(connection.execute(IDENTITIES, {"oid": table_oid}).fetchall())
 
 
-def exact(connection: Connection, table_oid: int) -> dict[str, str]:
-    """Read what tells values of each column apart byte by byte: SQL with a place, %s, for the value.
-
-    Takes no lock.
-    """
-    return dict(connection.execute(EXACT, {"oid": table_oid}).fetchall())
+def hashes(connection: Connection, table_oid: int) -> dict[str, str]:
+    """Read what hashes a value of each column: SQL with places, ``{value}`` and ``{seed}``. Takes no lock."""
+    return dict(connection.execute(HASHES, {"oid": table_oid}).fetchall())
 
 
 def generated(connection: Connection, table_oid: int) -> list[str]:

@@ -20,7 +20,8 @@ from homeops_db.errors import ObjectError, ViolationError
 from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.online.restructure import parts, rows
-from homeops_db.online.restructure.sides import Side
+from homeops_db.online.restructure.sides import Field, Side
+from homeops_db.online.type_change import expressions
 from homeops_db.online.work import Work
 
 _NAMED: Final = 10
@@ -29,6 +30,11 @@ _PARTS: Final = 255
 _SUMS: Final = """
 SELECT (SELECT (count(*), sum({live})) FROM {only}{here} AS live)::text,
        (SELECT (count(*), sum({twin})) FROM {shadow} AS twin)::text
+"""
+# What the shadow is made of, made of the shadow: what else the application's rows have belongs to them alone.
+_SUMS_BACK: Final = """
+SELECT (SELECT (count(*), sum({live_itself})) FROM {only}{here} AS live)::text,
+       (SELECT (count(*), sum({twin_back})) FROM {shadow} AS twin)::text
 """
 _UNEQUAL: Final = """
 SELECT coalesce(a.part, b.part)
@@ -132,9 +138,10 @@ def find(connection: Connection, side: Side, *, is_first: bool) -> list[Differen
     """
     said = _said(connection, side, is_first=is_first)
     try:
-        (sums,) = _ask(connection, _SUMS.format(**said))
-        if sums[0] == sums[1]:
-            return []
+        for query in (_SUMS,) if is_first else (_SUMS, _SUMS_BACK):
+            (sums,) = _ask(connection, query.format(**said))
+            if sums[0] == sums[1]:
+                return []
         unequal = [one[0] for one in _ask(connection, _UNEQUAL.format(**said))]
         if not unequal:  # what was written meanwhile
             return []
@@ -159,10 +166,11 @@ def _ask(connection: Connection, query: str) -> list[tuple[str, ...]]:
 
 
 def _said(connection: Connection, side: Side, *, is_first: bool) -> dict[str, str]:
-    exact = columns.exact(connection, parts.oid_of(connection, side))
+    there = columns.hashes(connection, parts.oid_of(connection, side))
+    here = columns.hashes(connection, side.table.oid)
     names = [one.name for one in side.carried]
-    mine = [exact[name] % rows.made(side, name) for name in names]
-    theirs = [exact[name] % f"twin.{_name(name)}" for name in names]
+    read = {name for one in names for name in expressions.reads(side.other.formulas[one])}
+    back = [one for one in side.live.fields if one.name in read and one.name in side.live.formulas]
     live_keys = [f"live.{_name(name)}" for name in side.live.key]
     twin_keys = [f"twin.{_name(name)}" for name in side.other.key]
     return {
@@ -171,8 +179,10 @@ def _said(connection: Connection, side: Side, *, is_first: bool) -> dict[str, st
         "shadow": side.shadow,
         "log": side.log,
         "most": str(_NAMED),
-        "live": _hash(mine),
-        "twin": _hash(theirs),
+        "live": _hash((there[name], rows.made(side, name)) for name in names),
+        "twin": _hash((there[name], f"twin.{_name(name)}") for name in names),
+        "live_itself": _hash((here[one.name], f"live.{_name(one.name)}") for one in back),
+        "twin_back": _hash((here[one.name], _back(side, one)) for one in back),
         "live_part": _part([rows.made(side, name) for name in side.other.key]),
         "twin_part": _part(twin_keys),
         "same_key": rows.same_key(side),
@@ -187,8 +197,19 @@ def _said(connection: Connection, side: Side, *, is_first: bool) -> dict[str, st
     }
 
 
-def _hash(values: Sequence[str]) -> str:
-    return f"hash_record_extended(ROW({', '.join(values)}), 0)"
+def _back(side: Side, field: Field) -> str:
+    """Write what a column of the application's row is by its twin."""
+    is_same = field.name in side.other.formulas and rows.is_plain(side, field.name)
+    return f"twin.{_name(field.name)}" if is_same else rows.made_back(side, field)
+
+
+def _hash(values: Iterable[tuple[str, str]]) -> str:
+    """Write the hash of a row: values that change their columns change it, so each has a seed of its own."""
+    hashed = (
+        f"coalesce({form.format(value=value, seed=seed)}, {seed})"
+        for seed, (form, value) in enumerate(values, 1)
+    )
+    return f"({' # '.join(hashed)})"
 
 
 def _part(values: Sequence[str]) -> str:

@@ -92,13 +92,14 @@ def is_twin(side: Side, values: Mapping[str, str] | None = None) -> str:
     return " AND ".join(conditions)
 
 
-def live_key(side: Side, record: str = "twin") -> list[str]:
+def live_key(side: Side) -> list[str]:
     """Write what makes the key of the application's row from a twin."""
-    found = []
-    for _, field in parameters(side):
-        back = expressions.of_row(side.live.formulas[field.name], record)
-        found.append(f"({back})::{field.type}")
-    return found
+    return [made_back(side, field) for _, field in parameters(side)]
+
+
+def made_back(side: Side, field: Field) -> str:
+    """Write what makes a column of the application's row from a twin."""
+    return f"({expressions.of_row(side.live.formulas[field.name], 'twin')})::{field.type}"
 
 
 def made(side: Side, name: str, record: str = "live") -> str:

@@ -64,12 +64,12 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
         except _Slow as slow:  # the first try is the slowest
             if number == _TRIES:
                 raise _too_slow(work, side, slow.held) from None
-    faults.point("restructure: switched")
     finish(work, change)
 
 
 def finish(work: Work, change: Change) -> None:
     """Do what needs no strong lock: foreign keys to the table are validated."""
+    faults.point("restructure: switched")
     for statement in changes.by_number(work.connection, change.id).kept.get("validate", []):
         work.alone(statement, step="validate key")
     changes.keep(work.connection, change.id, validate=[])
