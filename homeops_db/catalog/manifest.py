@@ -19,6 +19,8 @@ _SETTINGS: Final = {
     "extra_float_digits": "1",
     "timezone": "UTC",
     "bytea_output": "hex",
+    # The queries are the same for every table, and dearer to plan than to run.
+    "plan_cache_mode": "force_generic_plan",
 }
 # The order in which items are made; what isn't here comes between the keys and the owner, columns before all.
 _PLACES: Final = {
@@ -51,8 +53,10 @@ _QUERIES: Final[dict[str, LiteralString]] = {
     "function": worded.FUNCTION,
 }
 NAME: LiteralString = "select %(oid)s::oid::regclass::text"
-SETTING: LiteralString = "select current_setting(%s), set_config(%s, %s, true)"
-RESTORE: LiteralString = "select set_config(%s, %s, true)"
+SETTINGS: LiteralString = "select name, current_setting(name) from unnest(%s::text[]) name"
+SET: LiteralString = """
+select set_config(name, value, true) from unnest(%s::text[], %s::text[]) given (name, value)
+"""
 
 
 @dataclass(frozen=True)
@@ -205,14 +209,11 @@ def ordered(items: Iterable[Item]) -> list[Item]:
 @contextmanager
 def _settled(connection: Connection) -> Iterator[None]:
     """Read under settings of our own, in a transaction that may have begun long before."""
-    before = {}
-    for name, value in _SETTINGS.items():
-        found = connection.cursor(row_factory=tuple_row).execute(SETTING, (name, name, value)).fetchone()
-        assert found is not None
-        before[name] = found[0]
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        before: dict[str, str] = dict(cursor.execute(SETTINGS, (list(_SETTINGS),)).fetchall())
+    connection.execute(SET, (list(_SETTINGS), list(_SETTINGS.values())))
     yield
-    for name, value in before.items():
-        connection.execute(RESTORE, (name, value))
+    connection.execute(SET, (list(before), list(before.values())))
 
 
 def _place(kind: str) -> int:
@@ -236,13 +237,14 @@ def _item(row: _Row, table: str) -> Item:
 
 def _rows(connection: Connection, oid: int, *queries: LiteralString) -> list[_Row]:
     with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        return [row for query in queries for row in cursor.execute(query, {"oid": oid}).fetchall()]
+        found = (cursor.execute(query, {"oid": oid}, prepare=True) for query in queries)
+        return [row for one in found for row in one.fetchall()]
 
 
 def _said(connection: Connection, oid: int, query: LiteralString) -> list[_Row]:
     """Have the server say objects in words, each with what belongs to it."""
     with connection.cursor(row_factory=class_row(_Said)) as cursor:
-        found = cursor.execute(query, {"oid": oid}).fetchall()
+        found = cursor.execute(query, {"oid": oid}, prepare=True).fetchall()
     rows = []
     for one in found:
         (words,) = worded.read(connection, _QUERIES[one.kind], [one.oid])
@@ -255,7 +257,7 @@ def _said(connection: Connection, oid: int, query: LiteralString) -> list[_Row]:
 
 def _sequences(connection: Connection, oid: int) -> list[_Row]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(manifest_table.SEQUENCES, {"oid": oid}).fetchall()
+        found = cursor.execute(manifest_table.SEQUENCES, {"oid": oid}, prepare=True).fetchall()
     return [_sequence(row, _next(connection, row)) for row in found]
 
 

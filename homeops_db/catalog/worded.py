@@ -237,7 +237,7 @@ class Published:
 def read(connection: Connection, query: LiteralString, oids: Sequence[int]) -> list[Worded]:
     """Read objects of one kind, in the order in which they are made. Takes no lock."""
     with connection.cursor(row_factory=class_row(Worded)) as cursor:
-        return cursor.execute(query, {"oids": list(oids)}).fetchall()
+        return cursor.execute(query, {"oids": list(oids)}, prepare=True).fetchall()
 
 
 def compiled(connection: Connection, oids: Sequence[int], name: str) -> list[Worded]:
