@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -14,6 +15,8 @@ from psycopg.errors import (
     IntegrityError,
     NotSupportedError,
     ProgrammingError,
+    UndefinedObject,
+    UndefinedTable,
 )
 
 from homeops_db import faults
@@ -51,6 +54,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
     some milliseconds.
     """
     refuse_without_triggers(work.connection, side)
+    prove(work, change)
     _complete(work, side, change)
     for number in range(1, _TRIES + 1):
         prepared = _prepare(work, side, other, change)
@@ -70,9 +74,17 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
 def finish(work: Work, change: Change) -> None:
     """Do what needs no strong lock: foreign keys to the table are validated."""
     faults.point("restructure: switched")
-    for statement in changes.by_number(work.connection, change.id).kept.get("validate", []):
-        work.alone(statement, step="validate key")
-    changes.keep(work.connection, change.id, validate=[])
+    prove(work, change)
+
+
+def prove(work: Work, change: Change) -> None:
+    """Validate what the last switch has left unproven; a run that was broken off may not have come so far."""
+    statements = changes.by_number(work.connection, change.id).kept.get("validate", [])
+    for statement in statements:
+        with suppress(UndefinedObject, UndefinedTable):  # somebody has dropped it since
+            work.alone(statement, step="validate key")
+    if statements:
+        changes.keep(work.connection, change.id, validate=[])
 
 
 def _complete(work: Work, side: Side, change: Change) -> None:

@@ -164,11 +164,13 @@ def validate(work: Work, change: Change) -> None:
 
     Locks: SHARE UPDATE EXCLUSIVE on the constrained table, ROW SHARE on the one that a key refers to.
     """
-    for oid, name in changes.by_number(work.connection, change.id).kept.get("unproven", []):
+    named = changes.by_number(work.connection, change.id).kept.get("unproven", [])
+    for oid, name in named:
         table = tables.by_oid(work.connection, oid)
         if table is not None and constraints.constraint(work.connection, oid, name) is not None:
             validation.validate(work, table, name)
-    changes.keep(work.connection, change.id, unproven=[])
+    if named:
+        changes.keep(work.connection, change.id, unproven=[])
 
 
 def wants(work: Work, side: Side, found: Sequence[Hanging]) -> list[Wanted]:

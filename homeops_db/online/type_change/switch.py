@@ -58,6 +58,7 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
     """
     column = columns.column(work.connection, side.table.oid, side.column)
     assert column is not None
+    prove(work, side, change)
     _complete(work, side)
     since = proof.refuse(work, side, change)
     held.refuse_broken(work, side)
@@ -172,6 +173,11 @@ def finish(work: Work, side: Side, change: Change) -> None:
     Materialized views that were replaced go.
     """
     materialized.clear(work, side)
+    prove(work, side, change)
+
+
+def prove(work: Work, side: Side, change: Change) -> None:
+    """Validate what the last switch has left unproven; a run that was broken off may not have come so far."""
     found = constraints.of_table(work.connection, side.table.oid)
     if any(_is_unproven(one, side) for one in found):
         not_null.ensure(work, side.table, side.column)
