@@ -5,7 +5,7 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from homeops_db.models.base import Base, Keyed, Timestamped, currency_code, one_of, reference
@@ -54,10 +54,11 @@ class Account(Keyed, Timestamped, Base):
         ),
         currency_code(),
         CheckConstraint("closed_on >= opened_on", name="closed_on"),
+        Index("ix_accounts_user_id_account_type", "user_id", "account_type"),
         {"schema": "financial"},
     )
 
-    user_id: Mapped[uuid.UUID] = reference("core.users.id", ondelete="RESTRICT")
+    user_id: Mapped[uuid.UUID] = reference("core.users.id", ondelete="RESTRICT", index=False)
     household_id: Mapped[uuid.UUID | None] = reference("core.households.id", ondelete="SET NULL")
     institution_id: Mapped[uuid.UUID | None] = reference(
         "financial.institutions.id", ondelete="RESTRICT", index=False
@@ -111,13 +112,18 @@ class RecurringTransaction(Keyed, Timestamped, Base):
 
 
 class Transaction(Keyed, Timestamped, Base):
-    """Money in (positive) or out (negative) of an account."""
+    """Money in (positive) or out (negative) of an account; a transfer names the other account too.
+
+    The currency is the account's where none is given: the trigger fill_currency sees to it.
+    """
 
     __tablename__ = "transactions"
     __table_args__ = (
         Index("ix_transactions_account_id_transaction_date", "account_id", text("transaction_date DESC")),
         UniqueConstraint("account_id", "external_id"),
         one_of("status", "pending", "posted", "void"),
+        currency_code(),
+        CheckConstraint("counter_account_id <> account_id", name="counter_account_id"),
         {"schema": "financial"},
     )
 
@@ -127,9 +133,12 @@ class Transaction(Keyed, Timestamped, Base):
         "financial.recurring_transactions.id", ondelete="SET NULL"
     )
     transaction_date: Mapped[dt.date]
-    amount: Mapped[float]
+    amount: Mapped[Decimal] = mapped_column(MONEY)
+    currency: Mapped[str]
+    counter_account_id: Mapped[uuid.UUID | None] = reference("financial.accounts.id", ondelete="SET NULL")
     description: Mapped[str | None]
     merchant_name: Mapped[str | None]
+    merchant_category: Mapped[str | None] = mapped_column(String(100), index=True)
     status: Mapped[str] = mapped_column(server_default="posted")
     external_id: Mapped[str | None]
 

@@ -7,21 +7,31 @@ from pathlib import Path
 from typing import Final
 
 from homeops_db.errors import SeedError
+from homeops_db.history import versions
 from homeops_db.settings import PROJECT_ROOT, Environment
 
 SEEDS_FOLDER: Final = PROJECT_ROOT / "seeds"
 COMMON: Final = "common"
 
-_NAME: Final = re.compile(r"(?P<number>\d{3,})_(?:\w+\.sql|(?P<schema>\w+)\.(?P<table>\w+)\.csv)")
+_NAME: Final = re.compile(
+    r"(?P<number>\d{3,})_(?:(?P<since>v\d+\.\d+\.\d+)_)?(?:\w+\.sql|(?P<schema>\w+)\.(?P<table>\w+)\.csv)"
+)
 _NOT_SEEDS: Final = frozenset({"README.md"})
 
 
 @dataclass(frozen=True)
 class SeedFile:
-    """One seed file. ``table`` is (schema, name) of a bulk file's target, None for SQL."""
+    """One seed file.
+
+    Attributes:
+        number: Its place in its folder.
+        since: The version of the database that it is written for; it suits all later ones too.
+        table: (schema, name) of a bulk file's target, None for SQL.
+    """
 
     path: Path
     number: int
+    since: str
     table: tuple[str, str] | None
 
     @property
@@ -60,7 +70,8 @@ def _seed_file(path: Path) -> SeedFile:
     if match is None or not path.is_file():
         raise SeedError(
             f"{path.parent.name}/{path.name} isn't a seed file: those are called NNN_name.sql or "
-            "NNN_schema.table.csv. Nothing was changed. Rename it, or move it elsewhere."
+            "NNN_schema.table.csv, with the version they need behind the number (NNN_vX.Y.Z_name.sql). "
+            "Nothing was changed. Rename it, or move it elsewhere."
         )
     table = (match["schema"], match["table"]) if match["table"] else None
-    return SeedFile(path, int(match["number"]), table)
+    return SeedFile(path, int(match["number"]), match["since"] or versions.FIRST, table)

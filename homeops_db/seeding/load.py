@@ -64,12 +64,14 @@ def seed(
 ) -> list[FileResult]:
     """Run the seeds of an environment: ``common`` first, then its own, every file every time.
 
+    Files that need a later version than the database's are left out.
+
     Each file is one transaction and is recorded in it. A run that finds everything in place writes
     nothing, not even its record. All files are read and parsed before the first one runs. Takes
     the migration lock for the whole run, and on the tables what the files' statements take.
 
     Args:
-        url: The database; it must be at the head version.
+        url: The database, at any version.
         settings: Policy and timeouts.
         environment: Whose seeds, where not the settings' own; see `policy.chosen`.
         folder: Holds the four folders of seeds.
@@ -78,7 +80,7 @@ def seed(
 
     Raises:
         PolicyError: The environment forbids these seeds, or the database runs as another one.
-        SeedError: A file failed and left nothing; files before it stay. Or the database isn't at the head.
+        SeedError: A file failed and left nothing; files before it stay. Or the database has no schema yet.
         LockError: Another run holds the migration lock.
         DatabaseError: The server doesn't answer.
     """
@@ -92,12 +94,16 @@ def seed(
         _held(url, settings, wanted, migration_lock) as held,
         database.connect(url, settings, application=held.application) as connection,
     ):
-        policy.refuse_other_version(connection, revisions)
+        version = policy.refuse_other_version(connection, revisions)
         mark.refuse_other_environment(connection, wanted, what=f"seeding it as {wanted}")
         # Statements that psycopg had prepared would be gone after the DISCARD between two files.
         connection.prepare_threshold = None
         run = _Run(connection, wanted, held)
-        return [_run_file(run, file, statements, announce) for file, statements in readied]
+        return [
+            _run_file(run, file, statements, announce)
+            for file, statements in readied
+            if policy.suits(file, version)
+        ]
 
 
 def _held(

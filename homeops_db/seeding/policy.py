@@ -5,8 +5,9 @@ from typing import Final
 from psycopg import Connection
 
 from homeops_db.errors import PolicyError, SeedError
-from homeops_db.history import ledger
+from homeops_db.history import ledger, versions
 from homeops_db.history.scripts import Revision
+from homeops_db.seeding.files import SeedFile
 from homeops_db.settings import Environment, Settings
 
 _DANGER: Final[dict[Environment, int]] = {"production": 0, "staging": 1, "development": 2}
@@ -31,17 +32,19 @@ def chosen(settings: Settings, asked: Environment | None) -> Environment:
     return wanted
 
 
-def refuse_other_version(connection: Connection, revisions: list[Revision]) -> None:
-    """Refuse a database that isn't at the head: seeds are written for its tables. Takes no lock.
+def refuse_other_version(connection: Connection, revisions: list[Revision]) -> str:
+    """Tell at which version the database is; refuse one that none of the revisions made. Takes no lock.
 
     Raises:
-        SeedError: The database is empty, or at another version.
+        SeedError: The database is empty, or at a version that isn't on disk.
     """
-    head = revisions[-1].version if revisions else None
     standing = ledger.current(connection)
-    if standing is None or standing != head:
-        at = f"is at {standing}" if standing else "has no HomeOps schema yet"
-        raise SeedError(
-            f"The database {at}, and seeds are written for {head or 'the head'}. Nothing was changed. "
-            "Run: alembic upgrade head"
-        )
+    if standing is None or standing not in {revision.version for revision in revisions}:
+        at = f"is at {standing}, which no revision here makes" if standing else "has no HomeOps schema yet"
+        raise SeedError(f"The database {at}. Nothing was changed. Run: alembic upgrade head")
+    return standing
+
+
+def suits(file: SeedFile, version: str) -> bool:
+    """Tell whether a file is written for a database at this version."""
+    return versions.parse(file.since) <= versions.parse(version)

@@ -1,0 +1,19 @@
+"""Enhanced financial features: not written yet."""
+
+from alembic import op
+
+from homeops_db import online
+
+revision = "v1.1.0"
+down_revision = "v1.0.0"
+branch_labels = None
+depends_on = None
+change = "minor"
+
+
+def upgrade() -> None:
+    op.execute("SELECT 1")
+
+
+def downgrade() -> None:
+    op.execute("SELECT 1")

@@ -1,0 +1,33 @@
+"""Transactions get a merchant category, second step: the new table takes the old one's place.
+
+The old table goes on being kept like it until v3.0.0, so the way back loses nothing.
+"""
+
+import sqlalchemy as sa
+
+from homeops_db import online
+
+revision = "v2.2.0"
+down_revision = "v2.1.0"
+branch_labels = None
+depends_on = None
+change = "minor"
+
+transactions = online.Restructure(
+    "transactions",
+    schema="financial",
+    columns=[
+        *("id", "account_id", "category_id", "recurring_transaction_id", "transaction_date", "amount"),
+        *("description", "merchant_name", "status", "external_id", "created_at", "updated_at"),
+        *("currency", "counter_account_id"),
+        sa.Column("merchant_category", sa.String(100)),
+    ],
+)
+
+
+def upgrade() -> None:
+    transactions.switch()
+
+
+def downgrade() -> None:
+    transactions.undo_switch()
