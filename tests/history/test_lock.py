@@ -136,9 +136,7 @@ def test_a_run_killed_in_a_long_statement_is_followed_at_once(
     checkout: Checkout, add_revision: Callable[..., Path], first_url: URL
 ) -> None:
     add_revision("v1.0.1", "op.execute(f\"select pg_sleep({os.environ['SLEEP']})\")", change="patch")
-    killed = checkout.start(
-        "alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(first_url), SLEEP="600"
-    )
+    killed = checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(first_url), SLEEP="600")
     with connect(first_url) as watcher:
         until(lambda: one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep%'"))
         killed.send_signal(signal.SIGKILL)
