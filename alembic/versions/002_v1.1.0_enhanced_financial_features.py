@@ -1,7 +1,7 @@
 """Enhanced financial features: trading alerts, portfolio performance, crypto positions.
 
-Users get preferences, and closing prices a volume: tables in use, so online, and first. Then the new tables, in one transaction.
-Crypto prices and performance are hypertables where TimescaleDB is. Sums of different currencies stay apart.
+Users get preferences, and closing prices a volume: online, and first, for both tables are in use. The new
+tables follow in one transaction; crypto prices and performance are hypertables where TimescaleDB is.
 """
 
 from collections.abc import Mapping, Sequence

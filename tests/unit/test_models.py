@@ -41,7 +41,8 @@ def index_columns(table: Table) -> list[list[str]]:
     plain = [
         index
         for index in table.indexes
-        if not {"using", "where"} & {k for k, v in index.dialect_options["postgresql"].items() if v}
+        if not {"using", "where"}
+        & {k for k, v in index.dialect_options["postgresql"].items() if v is not None and v is not False}
     ]
     keys = [[column.name for column in c.columns] for c in (table.primary_key, *unique)]
     return keys + [[str(term).split(".")[-1].split()[0] for term in index.expressions] for index in plain]
