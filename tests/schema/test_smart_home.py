@@ -59,7 +59,8 @@ insert into smart_home.energy_tariffs (id, name, currency) values ('{TARIFF}', '
 insert into smart_home.energy_tariff_periods (tariff_id, valid, minutes, price_per_kwh) values
     ('{TARIFF}', '[2026-01-01,2027-01-01)', '[360,1320)', 0.40),
     ('{TARIFF}', '[2026-01-01,2027-01-01)', '[0,360)', 0.20),
-    ('{TARIFF}', '[2026-01-01,2027-01-01)', '[1320,1440)', 0.20);
+    ('{TARIFF}', '[2026-01-01,2027-01-01)', '[1320,1440)', 0.20),
+    ('{TARIFF}', '[2027-01-01,2030-01-01)', '[0,1440)', 9.99);
 insert into smart_home.energy_meters (id, name, scope, device_id, tariff_id) values
     ('{METER}', 'Oven', 'device', '{OVEN}', '{TARIFF}');
 insert into smart_home.usage_patterns (id, device_id, weekday, minutes, probability, observations) values
@@ -228,7 +229,7 @@ REFUSED: list[tuple[str, str, type[psycopg.Error]]] = [
 
 # Neighbours of what is refused.
 TAKEN = [
-    period(valid="[2027-01-01,2028-01-01)"),
+    period(valid="[2025-01-01,2026-01-01)"),
     period(valid="[2026-01-01,2027-01-01)", tariff_id=key(20)),
     meter(scope="device", device_id=OVEN, channel="2"),
     meter(name="Export", direction="export"),
@@ -594,7 +595,11 @@ def test_old_readings_go_and_their_days_stay(house: Connection, unit: str, *, is
         assert len(dropped) >= 3
         assert all(name.startswith("_timescaledb_internal.") for name, _ in dropped)
     assert one(house, "select bool_and(is_sealed) from smart_home.energy_daily")
-    all_days(house)
+    # The first day that is kept begins with what the last one that is gone left behind.
+    assert roll_up(
+        house, "((now() - interval '10 days') at time zone 'Europe/Berlin')::date, current_date + 1"
+    )
+    assert all_days(house) == 0
     same(rolled_up(house, METER), model(readings, unit, []))
     # Nothing is worked out again from what is left.
     house.execute("delete from smart_home.energy_readings where recorded_at < now() - interval '12 days'")
@@ -648,6 +653,7 @@ METERS = [
     (None, LOOSE, "consumption", True),
     (KITCHEN, FRIDGE, "export", True),
     (None, None, "import", True),
+    (None, None, "consumption", True),
 ]
 
 
@@ -666,7 +672,7 @@ def test_the_energy_of_a_room_is_that_of_its_own_meter_or_of_its_devices(house: 
         start = SPRING + (7 * 24 * HOUR if scope == "room" else dt.timedelta())
         readings = invented(number, "kWh", start, 12 * 24)
         put(house, key(100 + number), readings)
-        if direction == "consumption":
+        if direction == "consumption" and scope != "house":
             for date, day in model(readings, "kWh", DAY_AND_NIGHT if is_priced else []).items():
                 wanted[room, date].append((scope == "room", day))
     roll_up(house)
@@ -776,7 +782,7 @@ def test_a_device_takes_everything_of_its_own_along(house: Connection) -> None:
     left = {table: one(house, f"select count(*) from smart_home.{table}") for table in TABLES}
     assert {table: count for table, count in left.items() if count} == {
         "energy_tariffs": 1,
-        "energy_tariff_periods": 3,
+        "energy_tariff_periods": 4,
         "automation_suggestions": 1,
         "maintenance_plans": 1,
     }
@@ -784,7 +790,7 @@ def test_a_device_takes_everything_of_its_own_along(house: Connection) -> None:
 
 def test_money_leaves_a_trail(house: Connection) -> None:
     house.execute(f"update smart_home.energy_tariffs set currency = 'CHF' where id = '{TARIFF}'")
-    house.execute("update smart_home.energy_tariff_periods set price_per_kwh = 1 where lower(minutes) = 0")
+    house.execute("update smart_home.energy_tariff_periods set price_per_kwh = 1 where lower(minutes) = 360")
     house.execute(record(cost=5, currency="EUR"))
     rows = house.execute(
         "select table_name, operation, changed_columns[1] from core.audit_log where operation = 'UPDATE'"
