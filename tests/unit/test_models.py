@@ -54,7 +54,7 @@ def names(table: Table) -> list[tuple[str, str]]:
 
 
 def test_there_are_as_many_tables_as_a_house_needs() -> None:
-    assert 25 <= len(TABLES) <= 100
+    assert len(TABLES) >= 25
     assert {table.schema for table in TABLES} == set(SCHEMAS)
 
 
@@ -69,7 +69,8 @@ def test_every_foreign_key_has_an_index_that_begins_with_it(table: Table) -> Non
     for key in table.foreign_key_constraints:
         wanted = [column.name for column in key.columns]
         assert any(columns[: len(wanted)] == wanted for columns in indexes), key.name
-        assert key.ondelete in {"CASCADE", "RESTRICT", "SET NULL"}, key.name
+        # SET NULL may name the columns: the others are part of another key.
+        assert str(key.ondelete).partition(" (")[0] in {"CASCADE", "RESTRICT", "SET NULL"}, key.name
 
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
@@ -80,6 +81,7 @@ def test_names_follow_the_convention_and_fit(table: Table) -> None:
         "unique_constraint": "uq",
         "check_constraint": "ck",
         "table_or_column_check_constraint": "ck",
+        "exclude_constraint": "ex",
         "index": "ix|uq",
     }
     for kind, name in names(table):
