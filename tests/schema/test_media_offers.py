@@ -108,7 +108,7 @@ def test_recommended_is_the_best_of_the_active_models_that_is_neither_watched_no
         "update media.recommendation_models set name = 'other', is_active = true where version = 2"
     )
     done = {(USERS[0], ITEMS[0]), (USERS[1], ITEMS[1]), (USERS[2], ITEMS[2])}
-    made = [(user, item, model, Decimal(chance.randrange(11)) / 10, chance.randrange(1, 5), chance.random() < 0.1)
+    made = [(user, item, model, Decimal(chance.randrange(11)) / 10, chance.randrange(1, 5), chance.random() < 0.1 and (user, item) not in done)
             for user in USERS for item in ITEMS for model in MODELS if chance.random() < 0.7 or (user, item) in done]  # fmt: skip
     insert(
         database,
