@@ -280,7 +280,8 @@ def test_as_many_as_wanted_are_found_whatever_else_the_index_holds(database: Con
     """Without its settings, the index would stop at 40, and count those of the other model."""
     embedded = vectors(90)
     keys = add_items(database, embedded)
-    add_items(database, [embedded[0]] * 90, model="other")
+    nearer = [[x + n / 1000, *embedded[0][1:]] for n, x in enumerate(embedded[0][:1] * 90)]
+    add_items(database, nearer, model="other")
     database.execute(BY_THE_INDEX)
     assert similar(database, keys[0], 80) == nearest(keys[0], keys, embedded, 80)
     assert scans(database, "ix_item_embeddings_embedding") == 1
