@@ -1,8 +1,8 @@
 """The tables of HomeOps, by schema. Alembic compares the database with ``metadata``."""
 
-from homeops_db.models import core, financial, media, media_insights, smart_home
+from homeops_db.models import ai, core, financial, media, media_insights, smart_home
 from homeops_db.models.base import Base
 
 metadata = Base.metadata
 
-__all__ = ["core", "financial", "media", "media_insights", "metadata", "smart_home"]
+__all__ = ["ai", "core", "financial", "media", "media_insights", "metadata", "smart_home"]
