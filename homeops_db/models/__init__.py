@@ -1,8 +1,31 @@
 """The tables of HomeOps, by schema. Alembic compares the database with ``metadata``."""
 
-from homeops_db.models import ai, core, financial, media, media_insights, smart_home
+from homeops_db.models import (
+    ai,
+    core,
+    financial,
+    financial_alerts,
+    financial_investments,
+    media,
+    media_insights,
+    smart_home,
+    smart_home_care,
+    smart_home_energy,
+)
 from homeops_db.models.base import Base
 
 metadata = Base.metadata
 
-__all__ = ["ai", "core", "financial", "media", "media_insights", "metadata", "smart_home"]
+__all__ = [
+    "ai",
+    "core",
+    "financial",
+    "financial_alerts",
+    "financial_investments",
+    "media",
+    "media_insights",
+    "metadata",
+    "smart_home",
+    "smart_home_care",
+    "smart_home_energy",
+]
