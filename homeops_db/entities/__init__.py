@@ -7,13 +7,14 @@ from alembic_utils.pg_function import PGFunction
 from alembic_utils.pg_view import PGView
 from alembic_utils.replaceable_entity import ReplaceableEntity
 
-from homeops_db.entities import core, financial, media, smart_home
+from homeops_db.entities import community, core, financial, media, smart_home
+from homeops_db.entities.functions import read_written_ones_only
 from homeops_db.entities.triggers import audit, row_trigger, updated
 
 SQL: Final = Path(__file__).with_name("sql")
 """The bodies: ``<schema>/<name>.sql``, each one CREATE OR REPLACE statement."""
 
-_SCHEMAS: Final = (core, financial, media, smart_home)
+_SCHEMAS: Final = (core, financial, media, smart_home, community)
 
 UPDATED: Final = tuple(table for schema in _SCHEMAS for table in schema.UPDATED)
 """Tables whose column updated_at is kept by a trigger."""
@@ -22,6 +23,9 @@ AUDITED: Final[dict[str, tuple[str, ...]]] = {
     table: secrets for schema in _SCHEMAS for table, secrets in schema.AUDITED.items()
 }
 """Tables whose changes go to core.audit_log, and their secret columns, which never do."""
+
+
+read_written_ones_only()
 
 
 def _body(path: Path) -> ReplaceableEntity:

@@ -1,8 +1,25 @@
-"""The tables of HomeOps, one module a schema. Alembic compares the database with ``metadata``."""
+"""The tables of HomeOps, by schema. Alembic compares the database with ``metadata``."""
 
-from homeops_db.models import core, financial, media, smart_home
+from homeops_db.models import (
+    community,
+    community_content,
+    community_revenue,
+    core,
+    financial,
+    media,
+    smart_home,
+)
 from homeops_db.models.base import Base
 
 metadata = Base.metadata
 
-__all__ = ["core", "financial", "media", "metadata", "smart_home"]
+__all__ = [
+    "community",
+    "community_content",
+    "community_revenue",
+    "core",
+    "financial",
+    "media",
+    "metadata",
+    "smart_home",
+]
