@@ -966,7 +966,8 @@ def _create_orders() -> None:
         choices={"status": "requested confirmed done cancelled"},
         checks={
             "kind": "kind IN ('service')",
-            "during": "NOT isempty(during) AND lower(during) > '-infinity' AND upper(during) < 'infinity'",
+            "during": "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
+            " AND isfinite(lower(during)) AND isfinite(upper(during))",
         },
         keys=[("listing_id, profile_id, kind", "listings", "id, profile_id, kind", "RESTRICT")],
         indexes=["listing_id, profile_id, kind", "customer_id", "order_item_id"],

@@ -8,7 +8,7 @@ from alembic_utils.pg_view import PGView
 from alembic_utils.replaceable_entity import ReplaceableEntity
 
 from homeops_db.entities import community, core, financial, media, smart_home
-from homeops_db.entities.functions import read_written_ones_only
+from homeops_db.entities.functions import leave_constructors_out
 from homeops_db.entities.triggers import audit, row_trigger, updated
 
 SQL: Final = Path(__file__).with_name("sql")
@@ -25,13 +25,12 @@ AUDITED: Final[dict[str, tuple[str, ...]]] = {
 """Tables whose changes go to core.audit_log, and their secret columns, which never do."""
 
 
-read_written_ones_only()
-
-
 def _body(path: Path) -> ReplaceableEntity:
     is_view = path.read_text(encoding="utf-8").startswith("CREATE OR REPLACE VIEW")
     return (PGView if is_view else PGFunction).from_path(path)
 
+
+leave_constructors_out()
 
 ENTITIES: Final[list[ReplaceableEntity]] = [
     *(_body(path) for path in sorted(SQL.glob("*/*.sql"))),

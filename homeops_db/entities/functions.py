@@ -1,24 +1,32 @@
-"""How alembic-utils reads functions: without those that a range type brings.
+"""Which functions alembic-utils compares: those that somebody wrote.
 
-Their constructors are written in the language ``internal``. Of such a function alembic-utils gets a bare word
-instead of a statement, and the whole comparison ends with an error.
+A range type brings constructors along. They have no text that could be parsed, and alembic-utils would
+stop at the first one.
 """
 
-from typing import Any
+from typing import Final
 
 from alembic_utils.pg_function import PGFunction
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-_read: Any = vars(PGFunction)["from_sql"].__func__
+_WRITTEN: Final = """
+select pg_get_functiondef(p.oid)
+from pg_proc p
+join pg_namespace n on n.oid = p.pronamespace
+join pg_language l on l.oid = p.prolang
+where n.nspname = :schema and p.prokind = 'f' and l.lanname <> 'internal'
+  and not exists (
+      select from pg_depend d
+      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+  )
+"""
 
 
-def _from_sql(cls: type[PGFunction], sql: str) -> PGFunction:
-    if sql.lstrip().upper().startswith("CREATE"):
-        written: PGFunction = _read(cls, sql)
-        return written
-    # In a schema that is not ours, so that nothing is compared with it.
-    return cls(schema="pg_catalog", signature=f"{sql}()", definition="")
+def _from_database(cls: type[PGFunction], sess: Session, schema: str) -> list[PGFunction]:
+    return [cls.from_sql(body) for body in sess.scalars(text(_WRITTEN), {"schema": schema})]
 
 
-def read_written_ones_only() -> None:
-    """Teach alembic-utils to pass over functions without a body in SQL. It can be said twice."""
-    setattr(PGFunction, "from_sql", classmethod(_from_sql))  # noqa: B010 (mypy refuses the assignment)
+def leave_constructors_out() -> None:
+    """Let alembic-utils pass over the functions that belong to a type."""
+    PGFunction.from_database = classmethod(_from_database)  # type: ignore[method-assign,assignment]

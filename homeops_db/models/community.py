@@ -249,7 +249,8 @@ class Booking(Keyed, Timestamped, Base):
         one_of("kind", "service"),
         one_of("status", "requested", "confirmed", "done", "cancelled"),
         CheckConstraint(
-            "NOT isempty(during) AND lower(during) > '-infinity' AND upper(during) < 'infinity'",
+            "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
+            " AND isfinite(lower(during)) AND isfinite(upper(during))",
             name="during",
         ),
         {"schema": "community"},
