@@ -69,9 +69,10 @@ exists (select from pg_attribute a
 
 # The type of an expression, with its length: as a table that was made of it (homeops_type) has it.
 RETYPE: Final[LiteralString] = """
-select format('ALTER TABLE {table} ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %1$I TYPE %s USING (%s)',
-              {column}, format_type(a.atttypid, a.atttypmod), {expression})
-       || coalesce(format(', ALTER COLUMN %I SET DEFAULT %s', {column}, pg_get_expr(d.adbin, d.adrelid)), '')
+select concat(format('ALTER TABLE {table} ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %1$I TYPE %s USING (%s)',
+                     {column}, format_type(a.atttypid, a.atttypmod), {expression}),
+              ', ALTER COLUMN ' || quote_ident({column})
+                  || ' SET DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
 from pg_attribute a
 left join pg_attribute c on c.attrelid = {relation}::regclass and c.attname = {column}
 left join pg_attrdef d on d.adrelid = c.attrelid and d.adnum = c.attnum

@@ -419,6 +419,13 @@ def test_a_script_does_it_at_once_and_online_steps_find_it_done(
 
 
 @MOSTLY_HERE
+def test_a_script_gives_a_column_without_default_none(db: Connection, any_url: URL) -> None:
+    db.execute("create table t (id int primary key, code text); insert into t values (1, '7')")
+    psql(any_url, script_of(CODE.switch))
+    assert db.execute("select code, (select count(*) from pg_attrdef) from t").fetchone() == (7, 0)
+
+
+@MOSTLY_HERE
 def test_a_script_stops_where_an_online_change_stands_open(
     run: Callable, db: Connection, any_url: URL
 ) -> None:
