@@ -86,6 +86,7 @@ def test_names_of_profiles_differ_in_more_than_case(town: Community) -> None:
     )
     town.refuses(UniqueViolation, "insert into community.profiles (user_id, name) values (%s, 'New')", HELPER)
     town.refuses(CheckViolation, "insert into community.profiles (user_id, name) values (%s, '  ')", BUYER)
+    town.refuses(CheckViolation, "update community.profiles set status = 'lost' where id = %s", SELLERS)
 
 
 def test_a_version_is_a_version_and_is_there_once(town: Community) -> None:
@@ -123,8 +124,24 @@ def test_items_are_of_their_orders_buyer_and_currency(town: Community) -> None:
     town.refuses(ForeignKeyViolation, item, order, BUYER, EURO, "EUR")
     town.refuses(UniqueViolation, item, order, BUYER, LAMP, "USD")
     town.do(item, order, BUYER, FREE, "USD")
-    town.refuses(CheckViolation, "update community.order_items set quantity = 0 where order_id = %s", order)
     town.refuses(ForeignKeyViolation, "update community.listings set currency = 'EUR' where id = %s", LAMP)
+
+
+def test_no_item_is_less_than_nothing(town: Community) -> None:
+    """Even where the sum would be right."""
+    free, two = town.order((FREE, "0")), town.order((LAMP, "5"), (HOUR, "5"))
+    for quantity in (0, -1):
+        town.refuses(
+            CheckViolation,
+            "update community.order_items set quantity = %s where order_id = %s",
+            quantity,
+            free,
+        )
+    town.refuses(
+        CheckViolation,
+        "update community.order_items set unit_price = case listing_id when %s then -5 else 15 end where order_id = %s",
+        *(LAMP, two),
+    )
 
 
 def test_orders_move_one_way(town: Community) -> None:
@@ -252,6 +269,10 @@ def test_a_licence_is_granted_for_what_the_buyer_has_paid(town: Community) -> No
         grant,
     )
     town.do("update community.licence_grants set key_hash = 'S3CRET' where id = %s", grant)
+    other = town.grant(town.pay(town.order((HOUR, "40.00"))))
+    town.refuses(
+        UniqueViolation, "update community.licence_grants set key_hash = 'S3CRET' where id = %s", other
+    )
     assert town.one("select count(*) from core.audit_log where new_row::text like '%%S3CRET%%'") == 0
 
 
@@ -329,7 +350,8 @@ def test_a_booking_is_of_its_providers_service_and_has_an_end(town: Community) -
     for during in ("empty", "[2026-03-01 09:00+00,)", "(,2026-03-01 09:00+00)", "[2026-03-01,infinity)"):
         town.refuses(CheckViolation, BOOKING, HOUR, SELLERS, BUYER, during, "requested")
     booking = town.one(BOOKING, HOUR, SELLERS, BUYER, hour, "requested")
-    town.refuses(CheckViolation, "update community.bookings set kind = 'scene' where id = %s", booking)
+    for change in ("kind = 'scene'", "status = 'lost'"):
+        town.refuses(CheckViolation, f"update community.bookings set {change} where id = %s", booking)
     town.refuses(ForeignKeyViolation, "update community.listings set kind = 'scene' where id = %s", HOUR)
 
 

@@ -169,18 +169,27 @@ def test_a_payout_moves_one_way(town: Community, account: UUID) -> None:
 def test_nothing_is_paid_without_its_own_booking(town: Community, account: UUID) -> None:
     payout, other = (town.one(PAYOUT, account, SELLERS, "10") for _ in range(2))
     town.do("update community.payouts set status = 'approved'")
-    pay = "update community.payouts set status = 'paid', paid_at = now(), journal_id = %s where id = %s"
-    town.refuses(CheckViolation, pay, town.event("nothing in it"), payout)
     journal = town.one("select community.book_payout(%s, null)", other)
+    pay = "update community.payouts set status = 'paid', paid_at = now(), journal_id = %s where id = %s"
     town.refuses(UniqueViolation, pay, journal, payout)
+    town.refuses(CheckViolation, pay, town.event("nothing in it"), payout)
+    take(town, account, "5")
+    less = town.one("select id from community.journal where reference = 'taken 5'")
+    town.refuses(CheckViolation, pay, less, payout)
 
 
 def test_a_paid_payout_stays_as_it_is(town: Community, account: UUID) -> None:
     payout = town.one(PAYOUT, account, SELLERS, "10")
-    for change in ("amount = 9", "amount = 11", "currency = 'EUR'"):
+    other = town.event("another")
+    for change in (
+        "amount = 9",
+        "amount = 11",
+        "currency = 'EUR'",
+        "paid_at = now()",
+        f"journal_id = '{other}'",
+    ):
         town.refuses(CheckViolation, f"update community.payouts set {change} where id = %s", payout)
     paid(town, payout)
-    other = town.event("another")
     for change in (
         "amount = 9",
         "paid_at = now() + interval '1 s'",

@@ -29,6 +29,7 @@ from tests.schema.community import (
     HELPERS,
     HOUR,
     LAMP,
+    SELLER,
     SELLERS,
     Community,
     community,
@@ -236,6 +237,12 @@ def test_accounts_and_events_are_there_once(town: Community) -> None:
     ):
         with pytest.raises(error):
             town.account(profile, kind)
+    with pytest.raises(CheckViolation):
+        town.account(SELLERS, currency="eur")
+    town.refuses(
+        CheckViolation, "insert into community.orders (buyer_id, currency) values (%s, 'eur')", SELLER
+    )
+    town.refuses(CheckViolation, "insert into community.journal (kind, reference) values ('gift', 'x')")
     event = town.event("once")
     with pytest.raises(UniqueViolation):
         town.event("once")
