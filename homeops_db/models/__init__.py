@@ -7,6 +7,7 @@ from homeops_db.models import (
     core,
     financial,
     media,
+    media_insights,
     smart_home,
 )
 from homeops_db.models.base import Base
@@ -20,6 +21,7 @@ __all__ = [
     "core",
     "financial",
     "media",
+    "media_insights",
     "metadata",
     "smart_home",
 ]

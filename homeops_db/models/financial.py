@@ -5,14 +5,50 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from homeops_db.models.base import Base, Keyed, Timestamped, currency_code, one_of, reference
+from homeops_db.models.base import NOW, Base, Keyed, Timestamped, currency_code, one_of, reference
 
 MONEY = Numeric(15, 2)
 PRICE = Numeric(18, 6)
 QUANTITY = Numeric(20, 8)
+# Ether is counted in units of 10^-18, and so are most tokens; a token's price may be as small.
+CRYPTO = Numeric(38, 18)
+RATE = Numeric(38, 8)
+
+
+def not_negative(column: str) -> CheckConstraint:
+    """Refuse what is below zero, and NaN, which PostgreSQL sorts above every number."""
+    return CheckConstraint(f"{column} >= 0 AND {column} <> 'NaN'", name=column)
+
+
+def network_name() -> CheckConstraint:
+    """Require one spelling of a network's name in the column ``network``: ``bitcoin``, ``polygon-pos``."""
+    return CheckConstraint("network ~ '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'", name="network")
+
+
+def address(column: str) -> CheckConstraint:
+    """Require an address: no white space, so no seed phrase, and no extended private key.
+
+    Where it begins with 0x, its case is a checksum at best; in small letters it is unique.
+    """
+    return CheckConstraint(
+        f"{column} ~ '^[!-~]+$' AND {column} !~ '^[a-z]prv'"
+        f" AND ({column} !~* '^0x' OR {column} = lower({column}))",
+        name=column,
+    )
 
 
 class Institution(Keyed, Timestamped, Base):
@@ -189,10 +225,14 @@ class Security(Keyed, Timestamped, Base):
 
 
 class SecurityPrice(Base):
-    """The closing price of a security on one day."""
+    """The closing price of a security on one day, and how many of it were traded."""
 
     __tablename__ = "security_prices"
-    __table_args__ = (CheckConstraint("close >= 0", name="close"), {"schema": "financial"})
+    __table_args__ = (
+        CheckConstraint("close >= 0", name="close"),
+        CheckConstraint("volume >= 0", name="volume"),
+        {"schema": "financial"},
+    )
 
     security_id: Mapped[uuid.UUID] = reference(
         "financial.securities.id", ondelete="CASCADE", index=False, primary_key=True
@@ -200,6 +240,7 @@ class SecurityPrice(Base):
     priced_on: Mapped[dt.date] = mapped_column(primary_key=True)
     close: Mapped[Decimal] = mapped_column(PRICE)
     source: Mapped[str | None]
+    volume: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Holding(Keyed, Timestamped, Base):
@@ -212,3 +253,203 @@ class Holding(Keyed, Timestamped, Base):
     security_id: Mapped[uuid.UUID] = reference("financial.securities.id", ondelete="RESTRICT")
     quantity: Mapped[Decimal] = mapped_column(QUANTITY)
     cost_basis: Mapped[Decimal | None] = mapped_column(MONEY)
+
+
+class CryptoAsset(Keyed, Timestamped, Base):
+    """A coin or token on one network.
+
+    Symbols are anybody's to choose; what tells a token is its contract. A network has one coin without.
+    """
+
+    __tablename__ = "crypto_assets"
+    __table_args__ = (
+        UniqueConstraint("network", "contract_address", postgresql_nulls_not_distinct=True),
+        # For the foreign key of positions.
+        UniqueConstraint("id", "network"),
+        network_name(),
+        address("contract_address"),
+        CheckConstraint("decimals BETWEEN 0 AND 36", name="decimals"),
+        Index(None, "symbol"),
+        {"schema": "financial"},
+    )
+
+    symbol: Mapped[str]
+    name: Mapped[str]
+    network: Mapped[str]
+    contract_address: Mapped[str | None]
+    decimals: Mapped[int] = mapped_column(SmallInteger)
+
+
+class CryptoPrice(Base):
+    """What a coin or token cost in one currency at one moment, and what was traded in the 24 hours before."""
+
+    __tablename__ = "crypto_prices"
+    __table_args__ = (
+        currency_code(),
+        not_negative("price"),
+        not_negative("volume"),
+        {"schema": "financial"},
+    )
+
+    asset_id: Mapped[uuid.UUID] = reference(
+        "financial.crypto_assets.id", ondelete="CASCADE", index=False, primary_key=True
+    )
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    priced_at: Mapped[dt.datetime] = mapped_column(primary_key=True, server_default=NOW)
+    price: Mapped[Decimal] = mapped_column(CRYPTO)
+    volume: Mapped[Decimal | None] = mapped_column(RATE)
+    source: Mapped[str | None]
+
+
+class CryptoWallet(Keyed, Timestamped, Base):
+    """Where an account's coins lie on one network, and who can spend them. No key is kept."""
+
+    __tablename__ = "crypto_wallets"
+    __table_args__ = (
+        # One wallet without an address an account and network: a second would count the same coins again.
+        UniqueConstraint("account_id", "network", "address", postgresql_nulls_not_distinct=True),
+        UniqueConstraint("id", "network"),
+        network_name(),
+        address("address"),
+        one_of("custody", "self", "exchange", "custodian"),
+        # Without an address nobody could look up what one holds oneself.
+        CheckConstraint("address IS NOT NULL OR custody <> 'self'", name="own_address"),
+        {"schema": "financial"},
+    )
+
+    account_id: Mapped[uuid.UUID] = reference("financial.accounts.id", ondelete="CASCADE", index=False)
+    name: Mapped[str]
+    network: Mapped[str]
+    address: Mapped[str | None]
+    custody: Mapped[str] = mapped_column(server_default="self")
+
+
+class CryptoPosition(Keyed, Timestamped, Base):
+    """How much of a coin or token lies in a wallet of its network, and what was paid in which currency."""
+
+    __tablename__ = "crypto_positions"
+    __table_args__ = (
+        UniqueConstraint("wallet_id", "network", "asset_id"),
+        ForeignKeyConstraint(
+            ["wallet_id", "network"],
+            ["financial.crypto_wallets.id", "financial.crypto_wallets.network"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["asset_id", "network"],
+            ["financial.crypto_assets.id", "financial.crypto_assets.network"],
+            ondelete="RESTRICT",
+        ),
+        Index(None, "asset_id", "network"),
+        currency_code(),
+        not_negative("quantity"),
+        CheckConstraint("cost_basis >= 0", name="cost_basis"),
+        {"schema": "financial"},
+    )
+
+    wallet_id: Mapped[uuid.UUID]
+    asset_id: Mapped[uuid.UUID]
+    network: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(CRYPTO)
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    cost_basis: Mapped[Decimal | None] = mapped_column(MONEY)
+
+
+class TradingAlert(Keyed, Timestamped, Base):
+    """When a person wants to hear of a security or a coin.
+
+    A coin is quoted in the alert's currency, a security in its own. The threshold is a price, a change in
+    per cent over the last ``period_days``, or a volume.
+    """
+
+    __tablename__ = "trading_alerts"
+    __table_args__ = (
+        # The same question twice would ring twice.
+        Index(
+            "uq_trading_alerts_question",
+            *(
+                "user_id",
+                "security_id",
+                "crypto_asset_id",
+                "currency",
+                "condition",
+                "threshold",
+                "period_days",
+            ),
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("is_active"),
+        ),
+        one_of("condition", "price_above", "price_below", "percent_rise", "percent_fall", "volume_above"),
+        currency_code(),
+        CheckConstraint("num_nonnulls(security_id, crypto_asset_id) = 1", name="subject"),
+        CheckConstraint("(crypto_asset_id IS NULL) = (currency IS NULL)", name="quoted_in"),
+        CheckConstraint("threshold > 0 AND threshold <> 'NaN'", name="threshold"),
+        # Nothing falls by more than all of it.
+        CheckConstraint("condition <> 'percent_fall' OR threshold <= 100", name="fall"),
+        CheckConstraint(
+            "(condition IN ('percent_rise', 'percent_fall')) = (period_days IS NOT NULL)", name="period"
+        ),
+        CheckConstraint("period_days BETWEEN 1 AND 366", name="period_days"),
+        CheckConstraint("cooldown_minutes >= 0", name="cooldown_minutes"),
+        CheckConstraint("expires_at > created_at", name="expires_at"),
+        {"schema": "financial"},
+    )
+
+    user_id: Mapped[uuid.UUID] = reference("core.users.id", ondelete="CASCADE")
+    security_id: Mapped[uuid.UUID | None] = reference("financial.securities.id", ondelete="CASCADE")
+    crypto_asset_id: Mapped[uuid.UUID | None] = reference("financial.crypto_assets.id", ondelete="CASCADE")
+    currency: Mapped[str | None]
+    condition: Mapped[str]
+    threshold: Mapped[Decimal] = mapped_column(CRYPTO)
+    period_days: Mapped[int | None] = mapped_column(SmallInteger)
+    note: Mapped[str | None]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    cooldown_minutes: Mapped[int] = mapped_column(Integer, server_default=text("1440"))
+    expires_at: Mapped[dt.datetime | None]
+    last_fired_at: Mapped[dt.datetime | None]
+
+
+class TradingAlertEvent(Base):
+    """One firing of an alert: the price at that moment, and the number that met its condition."""
+
+    __tablename__ = "trading_alert_events"
+    __table_args__ = (
+        not_negative("price"),
+        CheckConstraint("acknowledged_at >= fired_at", name="acknowledged_at"),
+        {"schema": "financial"},
+    )
+
+    alert_id: Mapped[uuid.UUID] = reference(
+        "financial.trading_alerts.id", ondelete="CASCADE", index=False, primary_key=True
+    )
+    fired_at: Mapped[dt.datetime] = mapped_column(primary_key=True, server_default=NOW)
+    price: Mapped[Decimal] = mapped_column(CRYPTO)
+    observed: Mapped[Decimal] = mapped_column(CRYPTO)
+    notification_id: Mapped[uuid.UUID | None] = reference("core.notifications.id", ondelete="SET NULL")
+    acknowledged_at: Mapped[dt.datetime | None]
+
+
+class PortfolioPerformance(Base):
+    """What an account's investments in one currency were worth at one moment.
+
+    ``cash_flow`` is what was paid in (positive) or taken out since the measurement before: it is no gain.
+    ``unpriced`` positions are not in the value.
+    """
+
+    __tablename__ = "portfolio_performance"
+    __table_args__ = (
+        currency_code(),
+        CheckConstraint("unpriced >= 0", name="unpriced"),
+        {"schema": "financial"},
+    )
+
+    account_id: Mapped[uuid.UUID] = reference(
+        "financial.accounts.id", ondelete="CASCADE", index=False, primary_key=True
+    )
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    measured_at: Mapped[dt.datetime] = mapped_column(primary_key=True, server_default=NOW)
+    market_value: Mapped[Decimal] = mapped_column(MONEY)
+    cost_basis: Mapped[Decimal | None] = mapped_column(MONEY)
+    cash_flow: Mapped[Decimal] = mapped_column(MONEY, server_default=text("0"))
+    unpriced: Mapped[int] = mapped_column(Integer, server_default=text("0"))

@@ -41,7 +41,7 @@ def index_columns(table: Table) -> list[list[str]]:
     plain = [
         index
         for index in table.indexes
-        if not any(index.dialect_options["postgresql"][k] not in (None, False) for k in ("using", "where"))
+        if all(index.dialect_options["postgresql"][k] in {None, False} for k in ("using", "where"))
     ]
     keys = [[column.name for column in c.columns] for c in (table.primary_key, *unique)]
     return keys + [[str(term).split(".")[-1].split()[0] for term in index.expressions] for index in plain]
@@ -133,10 +133,21 @@ def test_the_audit_trail_leaves_every_secret_out(path: str) -> None:
     assert set(AUDITED[path]) == {column.name for column in columns if SECRET.search(column.name)}
 
 
-@pytest.mark.parametrize("path", sorted(SQL.glob("*/*.sql")), ids=lambda path: path.stem)
+def files_of(kind: str) -> list[Path]:
+    return [p for p in sorted(SQL.glob("*/*.sql")) if p.read_text().startswith(f"CREATE OR REPLACE {kind} ")]
+
+
+def test_every_file_of_sql_is_a_function_or_a_view() -> None:
+    assert sorted(files_of("FUNCTION") + files_of("VIEW")) == sorted(SQL.glob("*/*.sql"))
+
+
+@pytest.mark.parametrize("path", files_of("VIEW"), ids=lambda path: path.stem)
+def test_views_are_called_like_their_files(path: Path) -> None:
+    assert path.read_text().startswith(f"CREATE OR REPLACE VIEW {path.parent.name}.{path.stem} AS\n")
+
+
+@pytest.mark.parametrize("path", files_of("FUNCTION"), ids=lambda path: path.stem)
 def test_functions_run_as_their_caller_with_a_fixed_search_path(path: Path) -> None:
     text = path.read_text()
-    if text.startswith(f"CREATE OR REPLACE VIEW {path.parent.name}.{path.stem} AS\n"):
-        return
     assert f"CREATE OR REPLACE FUNCTION {path.parent.name}.{path.stem}(" in text
     assert "SECURITY INVOKER\nSET search_path = pg_catalog, pg_temp\n" in text

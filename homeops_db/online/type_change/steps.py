@@ -62,14 +62,14 @@ def drop_old(work: Work, table: Table, asked: TypeChange) -> None:
 
 def build_old(work: Work, table: Table, asked: TypeChange) -> None:
     """Build the old column again."""
-    sides = _begun(work, table, asked)
+    sides = _known(work, table, asked, "undo_contract")
     if not _has(work, sides.before):
         _build(work, sides, sides.after, asked)
 
 
 def switch_back(work: Work, table: Table, asked: TypeChange) -> None:
     """Make the old column the application's again."""
-    sides = _begun(work, table, asked)
+    sides = _known(work, table, asked, "undo_switch")
     if sides.change.state == changes.CONTRACTED:
         _build(work, sides, sides.after, asked)
     _switch(work, sides, sides.after, sides.before)
@@ -77,7 +77,7 @@ def switch_back(work: Work, table: Table, asked: TypeChange) -> None:
 
 def drop_new(work: Work, table: Table, asked: TypeChange) -> None:
     """Drop the new column."""
-    sides = _begun(work, table, asked)
+    sides = _known(work, table, asked, "undo_expand")
     _refuse_other_side(work, sides.after, "undo_expand", "undo_switch")
     contract.drop(work, sides.before, sides.change, changes.UNDONE)
 
