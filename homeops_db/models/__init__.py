@@ -2,6 +2,9 @@
 
 from homeops_db.models import (
     ai,
+    community,
+    community_content,
+    community_revenue,
     core,
     financial,
     financial_alerts,
@@ -18,6 +21,9 @@ metadata = Base.metadata
 
 __all__ = [
     "ai",
+    "community",
+    "community_content",
+    "community_revenue",
     "core",
     "financial",
     "financial_alerts",

@@ -20,6 +20,7 @@ class User(Keyed, Timestamped, Base):
         Index("uq_users_email_lower", text("lower(email)"), unique=True),
         CheckConstraint("position('@' in email) > 1", name="email"),
         one_of("role", "admin", "user", "guest"),
+        CheckConstraint("jsonb_typeof(preferences) = 'object'", name="preferences"),
         # The default operator class: preferences are asked for by `?` too, which jsonb_path_ops can't.
         Index(None, "preferences", postgresql_using="gin"),
         {"schema": "core"},
