@@ -236,8 +236,8 @@ def held_by(connection: Connection, application: str, oids: Sequence[int]) -> li
 
     Each table stands there once for each mode, in the words of LOCK TABLE. Takes no lock.
     """
-    found = connection.execute(HELD_BY, {"application": application, "oids": list(oids)})
-    return [(table, _MODES.get(mode, mode)) for table, mode in found]
+    found = connection.execute(HELD_BY, {"application": application, "oids": list(oids)}).fetchall()
+    return [(str(table), _MODES[mode]) for table, mode in found]
 
 
 def sessions(connection: Connection, pids: Sequence[int], xids: Sequence[str] = ()) -> list[Holder]:

@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 
-def rehearse(
+def rehearse(  # noqa: PLR0917 - options
     rows: Annotated[str, typer.Option(help="How many rows there are, as 20k or 1m.")] = "1m",
     seed: Annotated[int, typer.Option(help="Another one gives other rows.")] = 1,
     to: Annotated[str, typer.Option(help="An exact version, or head.")] = "head",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the scratch database there at the end.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the scratch database there at the end.")
+    ] = False,
     database: Annotated[
         str, typer.Option(help="The scratch database's name on the local server.")
     ] = "homeops_rehearsal",

@@ -12,7 +12,16 @@ from homeops_db.rehearsal.observer import Held
 from homeops_db.rehearsal.run import Rehearsal, Result
 
 _COLUMNS: Final = (
-    *("revision", "took", "worst request", "requests", "failed", "retried", "rows checked", "strongest locks"),
+    *(
+        "revision",
+        "took",
+        "worst request",
+        "requests",
+        "failed",
+        "retried",
+        "rows checked",
+        "strongest locks",
+    ),
 )
 _WEAK: Final = frozenset({"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"})
 """Locks that reads and writes take too: they are no news."""
@@ -36,9 +45,12 @@ def findings(rehearsal: Rehearsal) -> Iterator[Text]:
         for line in result.wrong[:_SHOWN]:
             yield Text(f"{result.version}: {line}", "red")
         for what, times in result.failed.most_common(_SHOWN):
-            yield Text(f"{result.version}: {times} × {what}", "red")
+            yield Text(f"{result.version}: {times} times {what}", "red")
         for kind, times in result.retried.most_common(_SHOWN):
-            yield Text(f"{result.version}: {kind} repeated {times} ×, as docs/type-change.md has it", "yellow")
+            yield Text(
+                f"{result.version}: {kind} was repeated {times} times, as docs/type-change.md has it",
+                "yellow",
+            )
     yield _summary(rehearsal)
     if rehearsal.order.keep:
         yield Text(f"The database is kept: {rehearsal.order.database} on the local server")

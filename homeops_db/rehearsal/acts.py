@@ -70,13 +70,28 @@ class App:
 def move_in(app: App) -> None:
     """Make what the others need: a user, an account, a device and a playlist."""
     run = app.owned.insert
-    user = {"email": f"worker{app.number}@example.com", "password_hash": "x", "full_name": "Worker", "role": "user"}
+    user = {
+        "email": f"worker{app.number}@example.com",
+        "password_hash": "x",
+        "full_name": "Worker",
+        "role": "user",
+    }
     run(app.client, "core.users", {"id": app.user, **user, "is_active": True})
     account: Row = {"id": app.account, "user_id": app.user, "name": "Checking", "account_type": "checking"}
-    run(app.client, "financial.accounts", {**account, "currency": "EUR", "opening_balance": Decimal("100.00")})
+    run(
+        app.client, "financial.accounts", {**account, "currency": "EUR", "opening_balance": Decimal("100.00")}
+    )
     device: Row = {"id": app.device, "room_id": app.one(app.known.rooms), "name": "Sensor", "type": "sensor"}
-    run(app.client, "smart_home.devices", {**device, "protocol": "zigbee", "settings": "{}", "is_enabled": True})
-    run(app.client, "media.playlists", {"id": app.playlist, "user_id": app.user, "name": "Mine", "is_shared": False})
+    run(
+        app.client,
+        "smart_home.devices",
+        {**device, "protocol": "zigbee", "settings": "{}", "is_enabled": True},
+    )
+    run(
+        app.client,
+        "media.playlists",
+        {"id": app.playlist, "user_id": app.user, "name": "Mine", "is_shared": False},
+    )
 
 
 # Money ------------------------------------------------------------------------------------------------
@@ -136,7 +151,7 @@ def balance(app: App) -> None:
 
 def statement(app: App) -> None:
     """List the last transactions of our account, which must be those that we have entered."""
-    found = app.client.run(_STATEMENT, {"account": app.account})
+    found = app.client.run(_STATEMENT, {"account": app.account, "page": _PAGE})
     last = sorted(_ours(app), key=lambda row: (row["transaction_date"], row["id"].int), reverse=True)[:_PAGE]
     expected = [(row["id"], cents(row["amount"]), row["description"], row["status"]) for row in last]
     expect([(row[0], cents(row[4]), row[5], row[7]) for row in found], expected, "the last transactions")
@@ -144,7 +159,7 @@ def statement(app: App) -> None:
 
 def other_statement(app: App) -> None:
     """List the last transactions of a full account."""
-    app.client.run(_STATEMENT, {"account": app.one(app.known.accounts)})
+    app.client.run(_STATEMENT, {"account": app.one(app.known.accounts), "page": _PAGE})
 
 
 def budgets(app: App) -> None:
@@ -154,15 +169,16 @@ def budgets(app: App) -> None:
         " (select coalesce(sum(t.amount), 0) from financial.transactions t "
         "  join financial.accounts a on a.id = t.account_id and a.user_id = b.user_id "
         "  where t.category_id = b.category_id and t.transaction_date >= date '2025-12-01') "
-        "from financial.budgets b join financial.categories c on c.id = b.category_id where b.user_id = :user",
+        "from financial.budgets b join financial.categories c on c.id = b.category_id "
+        "where b.user_id = :user",
         {"user": app.one(app.known.users)},
     )
 
 
 _STATEMENT: Final = (
-    "select id, account_id, category_id, transaction_date, amount, description, merchant_name, status, external_id, "
-    "recurring_transaction_id, created_at, updated_at "
-    f"from financial.transactions where account_id = :account order by transaction_date desc, id desc limit {_PAGE}"
+    "select id, account_id, category_id, transaction_date, amount, description, merchant_name, status, "
+    "external_id, recurring_transaction_id, created_at, updated_at from financial.transactions "
+    "where account_id = :account order by transaction_date desc, id desc limit :page"
 )
 
 
@@ -188,19 +204,27 @@ def report(app: App) -> None:
     """Take in what a device says."""
     for _ in range(3):
         state = json.dumps({"power": "on", "level": app.below(100)})
-        row = {"device_id": app.device, "recorded_at": app.tick(), "state": state, "reading": app.below(500) / 10}
+        row = {
+            "device_id": app.device,
+            "recorded_at": app.tick(),
+            "state": state,
+            "reading": app.below(500) / 10,
+        }
         app.owned.insert(app.client, "smart_home.device_states", {**row, "battery_percent": app.below(101)})
 
 
 def dashboard(app: App) -> None:
     """Show the last state of every device in some room, and of our own, which must be what it said last."""
     query = (
-        "select d.id, d.name, d.type, s.recorded_at, s.state, s.reading, s.battery_percent from smart_home.devices d "
-        "left join lateral (select recorded_at, state, reading, battery_percent from smart_home.device_states "
-        "where device_id = d.id order by recorded_at desc limit 1) s on true "
+        "select d.id, d.name, d.type, s.recorded_at, s.state, s.reading, s.battery_percent "
+        "from smart_home.devices d left join lateral ("
+        " select recorded_at, state, reading, battery_percent from smart_home.device_states "
+        " where device_id = d.id order by recorded_at desc limit 1) s on true "
     )
     app.client.run(query + "where d.room_id = :room", {"room": app.one(app.known.rooms)})
-    ((*_, recorded_at, _state, reading, _battery),) = app.client.run(query + "where d.id = :id", {"id": app.device})
+    ((*_, recorded_at, _state, reading, _battery),) = app.client.run(
+        query + "where d.id = :id", {"id": app.device}
+    )
     states = app.owned.committed["smart_home.device_states"].values()
     last = max(states, key=lambda row: row["recorded_at"], default={"recorded_at": None, "reading": None})
     expect((recorded_at, reading), (last["recorded_at"], last["reading"]), "the device's last state")
@@ -221,8 +245,9 @@ def automate(app: App) -> None:
             app.client, "smart_home.automation_runs", row, status="succeeded", ended_at=row["started_at"]
         )
         return
-    run = {"id": app.owned.new_key(), "automation_id": app.one(app.known.automations), "status": "running"}
-    app.owned.insert(app.client, "smart_home.automation_runs", {**run, "started_at": app.tick()})
+    run: Row = {"id": app.owned.new_key(), "automation_id": app.one(app.known.automations)}
+    run |= {"status": "running", "started_at": app.tick()}
+    app.owned.insert(app.client, "smart_home.automation_runs", run)
 
 
 # Media ------------------------------------------------------------------------------------------------
@@ -230,7 +255,7 @@ def automate(app: App) -> None:
 
 def play(app: App) -> None:
     """Begin to play something."""
-    row = {"id": app.owned.new_key(), "user_id": app.user, "item_id": app.one(app.known.items)}
+    row: Row = {"id": app.owned.new_key(), "user_id": app.user, "item_id": app.one(app.known.items)}
     row |= {"device_id": app.device, "started_at": app.tick(), "progress_percent": Decimal("0.00")}
     app.owned.insert(app.client, "media.playback_sessions", row)
 
@@ -249,11 +274,11 @@ def go_on_playing(app: App) -> None:
 def browse(app: App) -> None:
     """Show a library's titles, with their genres."""
     app.client.run(
-        "select i.id, i.parent_id, i.title, i.type, i.part_number, i.released_on, i.duration_seconds, i.rating, "
-        "i.file_path, i.details, (select string_agg(g.name, ', ') from media.item_genres ig "
+        "select i.id, i.parent_id, i.title, i.type, i.part_number, i.released_on, i.duration_seconds, "
+        "i.rating, i.file_path, i.details, (select string_agg(g.name, ', ') from media.item_genres ig "
         "join media.genres g on g.id = ig.genre_id where ig.item_id = i.id) "
-        f"from media.items i where i.library_id = :library order by i.title limit {_PAGE}",
-        {"library": app.one(app.known.libraries)},
+        "from media.items i where i.library_id = :library order by i.title limit :page",
+        {"library": app.one(app.known.libraries), "page": _PAGE},
     )
 
 
@@ -315,8 +340,32 @@ def rename(app: App) -> None:
 
 
 ROUND: Final[tuple[Callable[[App], None], ...]] = (
-    *(spend, statement, report, correct, play, balance, notify, dashboard, spend, other_statement, void, browse),
-    *(go_on_playing, report, recategorize, set_up, budgets, read_notifications, spend, automate, remove, line_up),
+    *(
+        spend,
+        statement,
+        report,
+        correct,
+        play,
+        balance,
+        notify,
+        dashboard,
+        spend,
+        other_statement,
+        void,
+        browse,
+    ),
+    *(
+        go_on_playing,
+        report,
+        recategorize,
+        set_up,
+        budgets,
+        read_notifications,
+        spend,
+        automate,
+        remove,
+        line_up,
+    ),
     *(rename, forget),
 )
 """What a worker does, one after the other; then it begins anew."""

@@ -1,4 +1,4 @@
-"""Two ways in which applications talk to the database: psycopg, and SQLAlchemy. Both READ COMMITTED, and prepared."""
+"""Two ways in which applications talk to the database, psycopg and SQLAlchemy, with prepared statements."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

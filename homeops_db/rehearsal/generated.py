@@ -1,4 +1,4 @@
-"""The generated rows, which nobody may change: counted, and summed up by a hash that the server takes of each."""
+"""The generated rows, which nobody may change: counted, and summed up by hashes that the server makes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ _KEPT_BY_TRIGGER: Final = "updated_at"
 _COMPARED_AS: Final = {("financial.transactions", "amount"): "numeric(15,2)"}
 """Columns whose type is another one later: what is compared must read the same before and after."""
 
-_SUM: Final = (
-    "select count(*), coalesce(bit_xor(hashtextextended(row({columns})::text, 0)), 0) from {table} where {which}"
-)
+_SUM: Final = """
+select count(*), coalesce(bit_xor(hashtextextended(row({columns})::text, 0)), 0) from {table} where {which}
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _sum(connection: Connection, shape: Shape, rows: int) -> Sum:
     query = sql.SQL(_SUM).format(
         columns=sql.SQL(", ").join(columns),
         table=sql.Identifier(shape.schema, shape.name),
-        which=sql.SQL(which),  # type: ignore[arg-type]  # of constants of this module and a number
+        which=sql.SQL(which),
     )
     try:
         found = connection.execute(query).fetchone()
@@ -82,5 +82,5 @@ def _sum(connection: Connection, shape: Shape, rows: int) -> Sum:
 
 def _text(table: str, column: str) -> sql.Composable:
     kind = _COMPARED_AS.get((table, column))
-    cast = sql.SQL(f"::{kind}::text" if kind else "::text")  # type: ignore[arg-type]
+    cast = sql.SQL(f"::{kind}::text" if kind else "::text")
     return sql.Identifier(column) + cast

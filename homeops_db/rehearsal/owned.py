@@ -1,4 +1,4 @@
-"""Rows that one worker has written, as its model of what must be there, and the statements that write them."""
+"""Rows that one worker has written: its model of what must be there, and what writes them."""
 
 import uuid
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
 FIRST_KEY: Final = uuid.UUID("ffffffff-0000-0000-0000-000000000000")
 """Keys of such rows are from here on."""
 
-_JSON: Final = frozenset({"details", "settings", "state"})
+JSON: Final = frozenset({"details", "settings", "state"})
 
 
 class WrongAnswerError(Exception):
@@ -86,7 +86,7 @@ class Owned:
             {**_key_values(table, row), **changes},
         )
         self._pending[table, _key(table, row)] = {**row, **changes}
-        _expect(len(found), 1, f"rows of {table} that an UPDATE by key finds")
+        expect(len(found), 1, f"rows of {table} that an UPDATE by key finds")
 
     def delete(self, client: Client, table: str, row: Row) -> None:
         """Delete a row by its key.
@@ -99,7 +99,7 @@ class Owned:
             _key_values(table, row),
         )
         self._pending[table, _key(table, row)] = None
-        _expect(len(found), 1, f"rows of {table} that a DELETE by key finds")
+        expect(len(found), 1, f"rows of {table} that a DELETE by key finds")
 
 
 def expect(found: Any, expected: Any, what: str) -> None:
@@ -110,9 +110,6 @@ def expect(found: Any, expected: Any, what: str) -> None:
     """
     if found != expected:
         raise WrongAnswerError(f"{what}: {found!r}, not {expected!r}")
-
-
-_expect = expect
 
 
 def cents(amount: float | Decimal) -> Decimal:
@@ -137,4 +134,4 @@ def _places(row: Row) -> str:
 
 
 def _place(name: str) -> str:
-    return f"cast(:{name} as jsonb)" if name in _JSON else f":{name}"
+    return f"cast(:{name} as jsonb)" if name in JSON else f":{name}"

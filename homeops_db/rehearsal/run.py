@@ -32,8 +32,8 @@ from homeops_db.rehearsal.workload import Workload
 from homeops_db.settings import PROJECT_ROOT, Settings
 
 APPLICATION: Final = "homeops-db rehearse"
-_BEFORE: Final = 0.3
-"""Seconds of traffic before a revision begins, so that its clients are warm and have their statements prepared."""
+_BEFORE: Final = 0.2
+"""Seconds of traffic before a revision begins: its clients have their statements prepared."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class _Stage:
         )
 
     def _compare(self) -> tuple[int, list[str]]:
-        """Compare all rows with what they must be: the generated ones by their sums, the others one by one."""
+        """Compare all rows with what they must be: generated ones by their sums, the others one by one."""
         now = generated.sums(self.connection, self.shapes, self.sizes)
         rows, wrong = self.clients.compare(self.connection)
         wrong = generated.differences(self.before, now) + wrong

@@ -1,4 +1,4 @@
-"""The scratch database of a rehearsal: on the local server alone, made anew, told from others by its comment."""
+"""The scratch database of a rehearsal: on the local server alone, and told from others by its comment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,9 +30,9 @@ def settings_of(given: Settings) -> Settings:
     """
     if given.database_url is not None:
         raise PolicyError(
-            "HOMEOPS_DATABASE_URL is set, and a rehearsal fills a scratch database on the local server, never "
-            "one that is named. Nothing was changed. Run it without: env -u HOMEOPS_DATABASE_URL homeops-db "
-            "rehearse (and without the line in .env)."
+            "HOMEOPS_DATABASE_URL is set, and a rehearsal fills a scratch database on the local server, "
+            "never one that is named. Nothing was changed. Run it without: env -u HOMEOPS_DATABASE_URL "
+            "homeops-db rehearse, and without such a line in .env."
         )
     return replace(given, environment="development")
 
@@ -51,7 +51,7 @@ def made(settings: Settings, name: str, *, keep: bool, progress: Progress = sile
         progress: Told about a start of the server.
 
     Raises:
-        PolicyError: There is a database of that name which no rehearsal made, or another one is at work there.
+        PolicyError: A database of that name is none of a rehearsal, or another one is at work there.
         LocalServerError: The local server can't be had.
     """
     development = server.ensure_running(settings, progress).url

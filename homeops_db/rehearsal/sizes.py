@@ -1,4 +1,4 @@
-"""How many rows each table of v1.0.0 gets: as in real houses, most are what happens, few are what there is."""
+"""How many rows each table of v1.0.0 gets: as in real houses, most are of what happens."""
 
 import re
 from typing import Final

@@ -14,7 +14,7 @@ from homeops_db.rehearsal.acts import ROUND, App, move_in
 from homeops_db.rehearsal.clients import server_error
 from homeops_db.rehearsal.owned import WrongAnswerError
 
-RATE: Final = 40
+RATE: Final = 50
 """Requests a second and worker."""
 
 REPEATABLE: Final = "0A000"
@@ -42,7 +42,7 @@ class Felt:
 
 @dataclass(eq=False)
 class Worker:
-    """Sends requests while it may: a stall is felt by every request that was due in it, not by the first alone."""
+    """Sends requests while it may: every request that was due in a stall feels it, not the first alone."""
 
     app: App
     going: threading.Event
@@ -61,7 +61,7 @@ class Worker:
                 if self.going.wait(_LOOK):
                     self.rests.clear()
                     self._work()
-        except BaseException as error:  # noqa: BLE001 - a thread has nobody else to tell
+        except BaseException as error:  # a thread has nobody else to tell
             self.defect = error
         finally:
             self.rests.set()

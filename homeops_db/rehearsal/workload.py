@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from homeops_db.errors import NotAsExpectedError
 from homeops_db.rehearsal.acts import ROUND, App, Known
 from homeops_db.rehearsal.clients import KINDS
-from homeops_db.rehearsal.owned import FIRST_KEY, KEYS, Key, Owned, Row, cents
+from homeops_db.rehearsal.owned import FIRST_KEY, JSON, KEYS, Key, Owned, Row, cents
 from homeops_db.rehearsal.worker import Felt, Worker
 
 WORKERS: Final = 4
@@ -73,8 +73,8 @@ class Workload:
                 raise worker.defect
             if time.monotonic() > deadline:
                 raise NotAsExpectedError(
-                    f"A client of the rehearsal had no answer for {_PATIENCE:g} s: something in the database holds "
-                    "it up. Run it again with --keep, and look at pg_stat_activity meanwhile."
+                    f"A client of the rehearsal had no answer for {_PATIENCE:g} s: something in the database "
+                    "holds it up. Run it again with --keep, and look at pg_stat_activity meanwhile."
                 )
             time.sleep(0.002)
 
@@ -157,18 +157,22 @@ def _differences(table: str, expected: dict[Key, Row], found: dict[Key, Row]) ->
     ]
     for keys, what in (
         (expected.keys() - found.keys(), "lost"),
-        (found.keys() - expected.keys(), "that nobody wrote, or that was deleted"),
+        (found.keys() - expected.keys(), "that nobody has written, or that was deleted"),
         (stale, "with other values than were written"),
     ):
         if keys:
             named = ", ".join(str(key[0]) for key in sorted(keys, key=str)[:_NAMED])
-            yield f"{table}: {len(keys):,} rows {what} ({named}{', …' if len(keys) > _NAMED else ''})"
+            rows = "1 row" if len(keys) == 1 else f"{len(keys):,} rows"
+            yield f"{table}: {rows} {what} ({named}{', …' if len(keys) > _NAMED else ''})"
 
 
 def _plain(table: str, row: Row) -> Row:
     """Give values as they can be compared: amounts as cents, JSON as what it says."""
-    plain = {name: json.loads(value) if name in {"details", "settings", "state"} and isinstance(value, str) else value
-             for name, value in row.items()}  # fmt: skip
+    plain = {name: json.loads(value) if _is_json(name, value) else value for name, value in row.items()}
     if table == "financial.transactions":
         plain["amount"] = cents(row["amount"])
     return plain
+
+
+def _is_json(name: str, value: object) -> bool:
+    return name in JSON and isinstance(value, str)
