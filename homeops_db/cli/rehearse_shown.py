@@ -105,8 +105,9 @@ def _summary(rehearsal: Rehearsal) -> Text:
     requests, failed = sum(one.requests for one in results), sum(one.failed.total() for one in results)
     tables = sum(len(one.wrong) for one in results)
     rows = results[-1].rows if results else rehearsal.order.rows
+    many = "1 revision" if len(results) == 1 else f"{len(results)} revisions"
     text = (
-        f"{len(results)} revisions: {failed:,} of {requests:,} requests failed, "
+        f"{many}: {failed:,} of {requests:,} requests failed, "
         f"{sum(one.retried.total() for one in results):,} repeated once; "
         f"{rows:,} rows compared after each, {f'{tables} findings' if tables else 'all as they should be'}"
     )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,15 @@ from tests.fixtures.databases import connect
 from tests.fixtures.projects import alembic_config
 
 ROWS = 3000
-GOLDEN = "d69c42bf5d261b65dff971763c3e7d2097275efbd8a6c26f0b0063d4a58f1a19"
+GOLDEN = "8a3c25f5826029b3c304237e581fcc45884e11e46c23f461f13259ee7a65fe97"
 """What all rows of seed 1 come to, on any machine."""
 
 
 @pytest.fixture(scope="module")
 def first_version() -> Iterator[URL]:
     """A database at v1.0.0."""
-    settings = load(dotenv=Path("no.env"))
+    # Without hypertables: to make a hundred chunks takes longer than all that is tested here.
+    settings = replace(load(dotenv=Path("no.env")), timescaledb=False)
     with scratch.made(settings, f"{scratch.NAME}_{os.getpid()}_filled", keep=False) as url:
         config = alembic_config(settings)
         config.attributes["url"] = url
@@ -62,16 +64,16 @@ def digest(connection: Connection) -> str:
 
 
 def test_the_same_seed_gives_the_same_rows_everywhere(connection: Connection) -> None:
+    other = filled(connection, seed=2)
     once = filled(connection)
     assert digest(connection) == GOLDEN
-    other = filled(connection, seed=2)
     assert [table for table in once if once[table].hash == other[table].hash] == []
-    assert filled(connection) == once
     assert {table: one.rows for table, one in once.items()} == sizes.sizes(ROWS)
 
 
 def test_the_rows_keep_every_rule(connection: Connection) -> None:
     filled(connection)
+    assert digest(connection) == GOLDEN  # again
     keys = connection.execute(
         "select conrelid::regclass::text, conname from pg_constraint where contype = 'f' and conparentid = 0"
         " and connamespace = any(%s::regnamespace[])",
@@ -87,16 +89,18 @@ def test_the_rows_keep_every_rule(connection: Connection) -> None:
         " or amount is distinct from amount::numeric(15,2)::double precision"
     )
     assert not_cents.rowcount == 0
-    assert connection.execute(
+    ((first, last),) = connection.execute(
         "select min(transaction_date)::text, max(transaction_date)::text from financial.transactions"
-    ).fetchone() == ("2024-01-01", "2025-12-31")
-    ours = ROWS * 8 // 100
+    ).fetchall()
+    assert first == "2024-01-01"
+    assert "2025-12-29" <= last <= "2025-12-31"
+    ours = ROWS // 10
     assert connection.execute("select max(id) from core.audit_log").fetchone() == (ours,)
     connection.execute("update core.users set full_name = 'other' where email like 'a%'")
     assert connection.execute("select max(id) > %s from core.audit_log", (ours,)).fetchone() == (True,)
 
 
-@pytest.mark.parametrize("rows", [1000, 1001, 20_000, 123_456, 1_000_000, 50_000_000])
+@pytest.mark.parametrize("rows", [2000, 2001, 20_000, 123_456, 1_000_000, 50_000_000])
 def test_rows_are_as_many_as_asked_for(rows: int) -> None:
     spread = sizes.sizes(rows)
     assert sum(spread.values()) == rows
@@ -105,13 +109,13 @@ def test_rows_are_as_many_as_asked_for(rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "rows"), [("20k", 20_000), ("1m", 1_000_000), (" 2M ", 2_000_000), ("1234", 1234)]
+    ("text", "rows"), [("20k", 20_000), ("1m", 1_000_000), (" 2M ", 2_000_000), ("2345", 2345)]
 )
 def test_rows_are_written_short(text: str, rows: int) -> None:
     assert rows_of(text) == rows
 
 
-@pytest.mark.parametrize("text", ["", "999", "1.5m", "-1k", "1g", "m", "2000m"])
+@pytest.mark.parametrize("text", ["", "1999", "1.5m", "-1k", "1g", "m", "2000m"])
 def test_other_numbers_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="is no number of rows"):
         rows_of(text)
