@@ -103,12 +103,15 @@ def _locks(held: list[Held]) -> Text:
 def _summary(rehearsal: Rehearsal) -> Text:
     results = rehearsal.results
     requests, failed = sum(one.requests for one in results), sum(one.failed.total() for one in results)
-    tables = sum(len(one.wrong) for one in results)
+    wrong = sum(len(one.wrong) for one in results)
     rows = results[-1].rows if results else rehearsal.order.rows
-    many = "1 revision" if len(results) == 1 else f"{len(results)} revisions"
     text = (
-        f"{many}: {failed:,} of {requests:,} requests failed, "
-        f"{sum(one.retried.total() for one in results):,} repeated once; "
-        f"{rows:,} rows compared after each, {f'{tables} findings' if tables else 'all as they should be'}"
+        f"{_many(len(results), 'revision')}: {failed:,} of {requests:,} requests failed, "
+        f"{sum(one.retried.total() for one in results):,} repeated once; {rows:,} rows compared after each, "
+        f"{_many(wrong, 'finding') if wrong else 'all as they should be'}"
     )
     return Text(text, "green" if rehearsal.is_good else "red")
+
+
+def _many(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
