@@ -45,10 +45,10 @@ def findings(rehearsal: Rehearsal) -> Iterator[Text]:
         for line in result.wrong[:_SHOWN]:
             yield Text(f"{result.version}: {line}", "red")
         for what, times in result.failed.most_common(_SHOWN):
-            yield Text(f"{result.version}: {times} times {what}", "red")
+            yield Text(f"{result.version}: {_many(times, 'time')}: {what}", "red")
         for kind, times in result.retried.most_common(_SHOWN):
             yield Text(
-                f"{result.version}: {kind} was repeated {times} times, as docs/type-change.md has it",
+                f"{result.version}: {kind} was repeated {_many(times, 'time')}, as docs/type-change.md has it",
                 "yellow",
             )
     yield _summary(rehearsal)

@@ -15,7 +15,7 @@ from homeops_db import database
 from homeops_db.catalog import locks
 from homeops_db.settings import Settings
 
-EVERY: Final = 0.004
+EVERY: Final = 0.005
 """Seconds between two looks. A lock that is held for less may go unseen."""
 
 

@@ -10,11 +10,12 @@ from typing import Final
 
 import psycopg
 
-from homeops_db.rehearsal.acts import ROUND, App, move_in
+from homeops_db.rehearsal.acts import ROUND, move_in
+from homeops_db.rehearsal.app import App
 from homeops_db.rehearsal.clients import server_error
 from homeops_db.rehearsal.owned import WrongAnswerError
 
-RATE: Final = 50
+RATE: Final = 40
 """Requests a second and worker."""
 
 REPEATABLE: Final = "0A000"

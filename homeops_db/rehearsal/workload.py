@@ -14,7 +14,8 @@ from psycopg import Connection, sql
 from sqlalchemy.engine import URL
 
 from homeops_db.errors import NotAsExpectedError
-from homeops_db.rehearsal.acts import ROUND, App, Known
+from homeops_db.rehearsal.acts import ROUND
+from homeops_db.rehearsal.app import App, Known
 from homeops_db.rehearsal.clients import KINDS
 from homeops_db.rehearsal.owned import FIRST_KEY, JSON, KEYS, Key, Owned, Row, cents
 from homeops_db.rehearsal.worker import Felt, Worker

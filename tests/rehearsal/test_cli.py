@@ -84,7 +84,7 @@ def test_what_is_shown(
     assert line in shown
     assert shown[-1] == last
     assert "v1.1.0: balance was repeated 2 times, as docs/type-change.md has it" in shown
-    assert ("v1.1.0: 3 times void: no (SQLSTATE XX000)" in shown) is bool(result.failed)
+    assert ("v1.1.0: 3 times: void: no (SQLSTATE XX000)" in shown) is bool(result.failed)
     assert ("v1.1.0: core.users: 1 row lost (ffffffff)" in shown) is bool(result.wrong)
 
 
