@@ -42,5 +42,6 @@ def rehearse(  # noqa: PLR0917 - options
     if as_json:
         print_json(shown.as_json(rehearsal))
     else:
-        console().print(shown.listed(rehearsal), *shown.findings(rehearsal), sep="\n")
+        tables = (shown.listed(rehearsal), shown.locked(rehearsal))
+        console().print(*tables, *shown.findings(rehearsal), sep="\n")
     raise typer.Exit(0 if rehearsal.is_good else 1)

@@ -8,21 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from homeops_db.cli.console import table
-from homeops_db.rehearsal.observer import Held
 from homeops_db.rehearsal.run import Rehearsal, Result
 
-_COLUMNS: Final = (
-    *(
-        "revision",
-        "took",
-        "worst request",
-        "requests",
-        "failed",
-        "retried",
-        "rows checked",
-        "strongest locks",
-    ),
-)
+_COLUMNS: Final = ("revision", "took", "worst", "request", "sent", "failed", "retried", "checked")
 _WEAK: Final = frozenset({"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"})
 """Locks that reads and writes take too: they are no news."""
 
@@ -37,6 +25,17 @@ def listed(rehearsal: Rehearsal) -> Table:
     return table(title, _COLUMNS, [_line(result) for result in rehearsal.results])
 
 
+def locked(rehearsal: Rehearsal) -> Table:
+    """Lay out the locks that others feel: a line for each table of a revision, longest first."""
+    rows = [
+        (result.version, one.table, Text(one.mode, "yellow" * (one.mode == _STRONG)), f"{one.ms:.0f} ms")
+        for result in rehearsal.results
+        for one in sorted(result.locks, key=lambda one: -one.ms)
+        if one.mode not in _WEAK
+    ]
+    return table("Locks", ("revision", "table", "strongest lock", "held"), rows)
+
+
 def findings(rehearsal: Rehearsal) -> Iterator[Text]:
     """Say what was wrong, worst first, and how it all ended."""
     for result in rehearsal.results:
@@ -47,10 +46,8 @@ def findings(rehearsal: Rehearsal) -> Iterator[Text]:
         for what, times in result.failed.most_common(_SHOWN):
             yield Text(f"{result.version}: {_many(times, 'time')}: {what}", "red")
         for kind, times in result.retried.most_common(_SHOWN):
-            yield Text(
-                f"{result.version}: {kind} was repeated {_many(times, 'time')}, as docs/type-change.md has it",
-                "yellow",
-            )
+            told = f"{kind} was repeated {_many(times, 'time')}, as docs/type-change.md has it"
+            yield Text(f"{result.version}: {told}", "yellow")
     yield _summary(rehearsal)
     if rehearsal.order.keep:
         yield Text(f"The database is kept: {rehearsal.order.database} on the local server")
@@ -74,30 +71,20 @@ def as_json(rehearsal: Rehearsal) -> dict[str, Any]:
 
 
 def _line(result: Result) -> tuple[object, ...]:
-    checked = Text(f"{result.rows:,}", "red" if result.wrong else "green")
     return (
-        Text(result.version, "red" if not result.is_good else "green"),
+        Text(result.version, "green" if result.is_good else "red"),
         f"{result.seconds:.1f} s",
-        f"{result.worst.ms:.0f} ms ({result.worst.kind})" if result.worst else "",
+        f"{result.worst.ms:.0f} ms" if result.worst else "",
+        result.worst.kind if result.worst else "",
         f"{result.requests:,}",
         _count(result.failed.total(), "red"),
         _count(result.retried.total(), "yellow"),
-        checked,
-        _locks(result.locks),
+        Text(f"{result.rows:,}", "red" if result.wrong else "green"),
     )
 
 
 def _count(number: int, style: str) -> Text:
     return Text(f"{number:,}", style if number else "")
-
-
-def _locks(held: list[Held]) -> Text:
-    """Name the locks that others feel, longest first."""
-    strong = sorted((one for one in held if one.mode not in _WEAK), key=lambda one: -one.ms)
-    return Text("\n").join(
-        Text(f"{one.table}: {one.mode}, {one.ms:.0f} ms", "yellow" if one.mode == _STRONG else "")
-        for one in strong
-    )
 
 
 def _summary(rehearsal: Rehearsal) -> Text:

@@ -61,13 +61,13 @@ BAD = replace(
         (
             GOOD,
             0,
-            "v1.1.0 1.2 s 46 ms (spend) 1,234 0 2 20,000 core.users: ACCESS EXCLUSIVE, 12 ms",
+            "v1.1.0 1.2 s 46 ms spend 1,234 0 2 20,000",
             "1 revision: 0 of 1,234 requests failed, 2 repeated once; 20,000 rows compared after each, all as they should be",
         ),
         (
             BAD,
             1,
-            "v1.1.0 1.2 s 46 ms (spend) 1,234 3 2 20,000 core.users: ACCESS EXCLUSIVE, 12 ms",
+            "v1.1.0 1.2 s 46 ms spend 1,234 3 2 20,000",
             "1 revision: 3 of 1,234 requests failed, 2 repeated once; 20,000 rows compared after each, 1 finding",
         ),
     ],
@@ -82,6 +82,8 @@ def test_what_is_shown(
     shown = [" ".join(one.split()) for one in ended.output.splitlines()]
     assert shown[0].startswith("Rehearsal on 2,000 rows, seed 1, PostgreSQL")
     assert line in shown
+    assert "v1.1.0 core.users ACCESS EXCLUSIVE 12 ms" in shown
+    assert not any("ROW EXCLUSIVE" in one for one in shown)
     assert shown[-1] == last
     assert "v1.1.0: balance was repeated 2 times, as docs/type-change.md has it" in shown
     assert ("v1.1.0: 3 times: void: no (SQLSTATE XX000)" in shown) is bool(result.failed)
