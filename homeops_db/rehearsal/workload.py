@@ -39,10 +39,11 @@ _KNOWN_TABLES: Final = {
 
 @dataclass
 class Workload:
-    """The workers, and the two words that all of them hear."""
+    """The workers, and the words that all of them hear."""
 
     workers: list[Worker]
     going: threading.Event
+    hurrying: threading.Event
     ending: threading.Event
 
     def go(self) -> None:
@@ -62,10 +63,12 @@ class Workload:
         return felt
 
     def until_round(self) -> None:
-        """Wait until each worker has sent every kind of request once more."""
+        """Let each worker send every kind of request once more, without pauses."""
+        self.hurrying.set()
         goals = [worker.sent + len(ROUND) for worker in self.workers]
         for worker, goal in zip(self.workers, goals, strict=True):
             self._wait(worker, lambda worker=worker, goal=goal: worker.sent >= goal)  # type: ignore[misc]
+        self.hurrying.clear()
 
     def _wait(self, worker: Worker, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -110,17 +113,17 @@ def at_work(url: URL, connection: Connection, *, seed: int) -> Iterator[Workload
         seed: Of what they choose.
     """
     known = _known(connection)
-    going, ending = threading.Event(), threading.Event()
+    going, hurrying, ending = threading.Event(), threading.Event(), threading.Event()
     apps = [
         App(KINDS[number % len(KINDS)](url), Owned(Random(seed * 100 + number)), known, number)  # noqa: S311
         for number in range(WORKERS)
     ]
-    workers = [Worker(app, going, ending) for app in apps]
+    workers = [Worker(app, going, hurrying, ending) for app in apps]
     threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
     for thread in threads:
         thread.start()
     try:
-        yield Workload(workers, going, ending)
+        yield Workload(workers, going, hurrying, ending)
     finally:
         ending.set()
         for thread in threads:
