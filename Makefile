@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check bench bench-locks bench-backfill bench-restructure stop destroy clean
+.PHONY: help install migrate migrate-staging migrate-prod status psql seed test coverage test-slow lint types floors check rehearse bench bench-locks bench-backfill bench-restructure stop destroy clean
 
 ##@ Use
 
@@ -57,6 +57,9 @@ floors: $(VENV)/.installed-dev ## Check that imports go downward only
 	@$(BIN)/lint-imports
 
 check: lint types floors test ## All of the above
+
+rehearse: $(VENV)/.installed-dev ## Migrate a million generated rows under traffic (REHEARSE="--rows 20k" for fewer)
+	@$(BIN)/homeops-db rehearse $(REHEARSE)
 
 bench: $(VENV)/.installed-dev ## Measure `alembic upgrade head` against a bare Alembic project
 	@$(BIN)/python -m benchmarks.startup

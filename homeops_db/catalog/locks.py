@@ -136,6 +136,17 @@ where l.pid = %(pid)s and not l.granted
 limit 1
 """
 
+# What is held on a partition or chunk is shown as its parent's.
+HELD_BY: LiteralString = """
+select distinct format('%%I.%%I', n.nspname, c.relname) as object, l.mode
+from pg_stat_activity a
+join pg_locks l on l.pid = a.pid and l.locktype = 'relation' and l.granted and l.database = a.datid
+left join pg_inherits i on i.inhrelid = l.relation
+join pg_class c on c.oid = coalesce(i.inhparent, l.relation) and c.oid = any(%(oids)s::oid[])
+join pg_namespace n on n.oid = c.relnamespace
+where a.datname = current_database() and a.application_name = %(application)s
+"""
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -218,6 +229,15 @@ def waiting(connection: Connection, pid: int) -> list[Waiting]:
     while more := {row.pid for row in found if behind.intersection(row.blocked_by)} - behind:
         behind |= more
     return [row for row in found if row.pid in behind]
+
+
+def held_by(connection: Connection, application: str, oids: Sequence[int]) -> list[tuple[str, str]]:
+    """Read which of these tables are locked by sessions of this application_name, and how.
+
+    Each table stands there once for each mode, in the words of LOCK TABLE. Takes no lock.
+    """
+    found = connection.execute(HELD_BY, {"application": application, "oids": list(oids)}).fetchall()
+    return [(str(table), _MODES[mode]) for table, mode in found]
 
 
 def sessions(connection: Connection, pids: Sequence[int], xids: Sequence[str] = ()) -> list[Holder]:

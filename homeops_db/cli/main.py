@@ -13,6 +13,7 @@ from homeops_db.cli import (
     backfill,
     deploy,
     local,
+    rehearse,
     rollback,
     seed,
     status,
@@ -33,6 +34,7 @@ app.command("status")(status.status)
 app.command("seed")(seed.seed)
 app.command("deploy")(deploy.deploy)
 app.command("rollback")(rollback.rollback)
+app.command("rehearse")(rehearse.rehearse)
 
 
 def main() -> None:

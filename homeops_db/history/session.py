@@ -83,7 +83,8 @@ def run(
 
     Args:
         environment: Alembic's context of this command.
-        show_progress: How to show what takes long: the local server's download, an index build.
+        show_progress: How to show what takes long: the local server's download, an index build. A program
+            that shows it itself sets the attribute of that name on its configuration.
         rewrite: What is done to the operations that ``revision --autogenerate`` found, before they
             are written.
 
@@ -92,6 +93,7 @@ def run(
     """
     revisions = scripts.read(Path(environment.script.versions))
     settings = environment.config.attributes.get("settings") or load()
+    show_progress = environment.config.attributes.get("show_progress", show_progress)
     session = Session(
         environment, settings, {revision.version: revision for revision in revisions}, show_progress, rewrite
     )
