@@ -53,7 +53,9 @@ def up_to(version: str, folder: Path = FOLDER) -> list[Statement]:
 
 def read(path: Path) -> Iterator[Statement]:
     """Read a file: a statement a paragraph, with comments before it, or paragraphs of them."""
-    for paragraph in re.finditer(r"(?:^[^\n]*\S[^\n]*(?:\n|\Z))+", path.read_text(encoding="utf-8"), re.M):
+    for paragraph in re.finditer(
+        r"(?:^[^\n]*\S[^\n]*(?:\n|\Z))+", path.read_text(encoding="utf-8"), re.MULTILINE
+    ):
         lines = paragraph[0].splitlines()
         comments = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
         if text := "\n".join(lines[comments:]).strip():
