@@ -71,7 +71,8 @@ exists (select from pg_attribute a
 RETYPE: Final[LiteralString] = """
 select concat(format('ALTER TABLE {table} ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %1$I TYPE %s USING (%s)',
                      {column}, format_type(a.atttypid, a.atttypmod), {expression}),
-              ', ALTER COLUMN ' || quote_ident({column}) || ' SET DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
+              ', ALTER COLUMN ' || quote_ident({column})
+                  || ' SET DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
 from pg_attribute a
 left join pg_attribute c on c.attrelid = {relation}::regclass and c.attname = {column}
 left join pg_attrdef d on d.adrelid = c.attrelid and d.adnum = c.attnum

@@ -110,8 +110,8 @@ def test_autogenerate_writes_what_the_models_have_more(checkout: Checkout, datab
     )
 
 
-def test_current_history_and_check(checkout: Checkout, database_url: URL) -> None:
-    url = libpq(database_url)
+def test_current_history_and_check(whole_checkout: Checkout, head_url: URL) -> None:
+    checkout, url = whole_checkout, libpq(head_url)
     head = scripts.read()[-1].version
     assert checkout.run("alembic", "current", HOMEOPS_DATABASE_URL=url).stdout == f"{head} (head)\n"
     assert f"{head} (head)" in checkout.run("alembic", "history").stdout

@@ -133,21 +133,19 @@ def test_a_lock_that_was_lost_rolls_the_revision_back(toy: Toy, any_url: URL) ->
 
 
 def test_a_run_killed_in_a_long_statement_is_followed_at_once(
-    checkout: Checkout, add_revision: Callable[..., Path], database_url: URL
+    checkout: Checkout, add_revision: Callable[..., Path], first_url: URL
 ) -> None:
     add_revision("v1.0.1", "op.execute(f\"select pg_sleep({os.environ['SLEEP']})\")", change="patch")
-    killed = checkout.start(
-        "alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="600"
-    )
-    with connect(database_url) as watcher:
+    killed = checkout.start("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(first_url), SLEEP="600")
+    with connect(first_url) as watcher:
         until(lambda: one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep%'"))
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         status = checkout.run(
-            "homeops-db", "status", "--json", check=False, HOMEOPS_DATABASE_URL=libpq(database_url)
+            "homeops-db", "status", "--json", check=False, HOMEOPS_DATABASE_URL=libpq(first_url)
         )
         assert (status.returncode, json.loads(status.stdout)["failed"]) == (3, ["v1.0.1"])
-        checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(database_url), SLEEP="0")
+        checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=libpq(first_url), SLEEP="0")
         assert ledger.current(watcher) == "v1.0.1"
         assert (
             one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep(600)%'") is None
@@ -191,11 +189,11 @@ def test_two_upgrades_started_together_apply_every_revision_once(
     assert sorted(finished) == ["v1.0.0", "v1.0.1"]
 
 
-def test_giving_up_has_its_own_exit_code_and_one_line(checkout: Checkout, database_url: URL) -> None:
-    with lock.held(database_url, Settings(), reason="the holder"):
+def test_giving_up_has_its_own_exit_code_and_one_line(checkout: Checkout, first_url: URL) -> None:
+    with lock.held(first_url, Settings(), reason="the holder"):
         ended = checkout.run(
             "alembic", "upgrade", "head",
-            HOMEOPS_DATABASE_URL=libpq(database_url), HOMEOPS_MIGRATION_LOCK_WAIT="100ms", check=False,
+            HOMEOPS_DATABASE_URL=libpq(first_url), HOMEOPS_MIGRATION_LOCK_WAIT="100ms", check=False,
         )  # fmt: skip
     assert ended.returncode == LockError.exit_code
     assert "the holder" in ended.stderr.splitlines()[-1]

@@ -98,7 +98,7 @@ def test_it_gives_up_in_time_and_tells_what_it_tried(any_url: URL, db: Connectio
 
 
 def test_the_real_command_ends_with_8_and_leaves_nothing_half_done(
-    checkout: Checkout, add_revision: Callable, database_url: URL
+    checkout: Checkout, add_revision: Callable, first_url: URL
 ) -> None:
     add_revision(
         "v9.0.0",
@@ -108,11 +108,11 @@ def test_the_real_command_ends_with_8_and_leaves_nothing_half_done(
         """,
     )
     settings = {
-        "HOMEOPS_DATABASE_URL": libpq(database_url),
+        "HOMEOPS_DATABASE_URL": libpq(first_url),
         "HOMEOPS_ENVIRONMENT": "development",
         "HOMEOPS_LOCK_GIVE_UP_AFTER": "400ms",
     }
-    with holding(database_url, "select count(*) from core.users", application_name="billing") as billing:
+    with holding(first_url, "select count(*) from core.users", application_name="billing") as billing:
         pid = billing.info.backend_pid
         ended = checkout.run("alembic", "upgrade", "head", check=False, **settings)
     assert ended.returncode == 8
@@ -121,13 +121,13 @@ def test_the_real_command_ends_with_8_and_leaves_nothing_half_done(
     for part in (
         "Gave up after 0.",
         "ACCESS EXCLUSIVE on core.users was not to be had",
-        f"pid {pid}, billing, role {database_url.username}, idle in transaction, transaction open for ",
+        f"pid {pid}, billing, role {first_url.username}, idle in transaction, transaction open for ",
         ": ACCESS SHARE on core.users (select count(*) from core.users)",
         "for 50 ms",
         f"SELECT pg_terminate_backend({pid}); then run the same command again",
     ):
         assert part in told
-    with connect(database_url) as connection:
+    with connect(first_url) as connection:
         assert connection.execute("select to_regclass('public.before')").fetchone() == (None,)
         events = "select event from migrations.schema_events where version = 'v9.0.0' order by id"
         assert [event for (event,) in connection.execute(events)][-1] == "failed"

@@ -178,15 +178,15 @@ COLUMNS = """
 
 
 @pytest.fixture
-def changed(checkout: Checkout) -> Checkout:
+def changed(whole_checkout: Checkout) -> Checkout:
     """A checkout whose sessions have three columns more, with an index, a foreign key and a unique constraint."""
-    model = checkout.root / "homeops_db" / "models" / "core.py"
+    model = whole_checkout.root / "homeops_db" / "models" / "core.py"
     text = model.read_text()
     last = "    revoked_at: Mapped[dt.datetime | None]\n"
     assert text.count(f"{last}\n\nclass ApiKey") == 1
-    shutil.copy(PROJECT_ROOT / "pyproject.toml", checkout.root)  # the formatter's rules
+    shutil.copy(PROJECT_ROOT / "pyproject.toml", whole_checkout.root)  # the formatter's rules
     model.write_text(text.replace(f"{last}\n\nclass ApiKey", f"{last}{COLUMNS}\n\nclass ApiKey"))
-    return checkout
+    return whole_checkout
 
 
 def test_the_command_line_writes_a_revision_that_runs_as_it_is(changed: Checkout, database_url: URL) -> None:

@@ -226,6 +226,12 @@ def add(add_revision: Add, version: str, upgrade: str, downgrade: str = "pass") 
 
 
 @pytest.fixture
+def database_url(first_url: URL) -> URL:
+    """A database at the first version, as the checkout is."""
+    return first_url
+
+
+@pytest.fixture
 def shop(checkout: Checkout, add_revision: Add, database_url: URL) -> Iterator[Connection]:
     """A database at v1.1.0, which made a shop, and a session in it."""
     add_revision("v1.1.0", SHOP, NO_SHOP)

@@ -200,3 +200,47 @@ def test_a_materialized_view_is_as_new_as_its_last_refresh(run: Callable[..., An
     assert not scalar(db, "select relispopulated from pg_class where relname = 'e'")
     run(change.undo_switch), run(change.undo_expand)
     assert rows(db, OURS) == []
+
+
+ON_THE_NEW_COLUMN = """
+create index ix_label on t (label, n); comment on index ix_label is 'l'; comment on column t.label is 'l';
+grant select (label) on t to pg_monitor; alter table t alter label set default 'd', alter label set statistics 30;
+alter table t add constraint uq_label unique (label, id), add constraint ck_label check (label <> 'x'),
+    add constraint fk_label foreign key (label) references labels; create statistics st_label on label, n from t;
+"""
+LEFT = "select relname from pg_class where relname ~ 'label' and relkind = 'i' and relnamespace = 'public'::regnamespace order by 1"
+
+
+@MOSTLY_HERE
+@pytest.mark.parametrize("contracted", [False, True])
+def test_what_hangs_on_a_new_column_goes_with_it_on_the_way_back(
+    run: Callable[..., Any], db: Connection, contracted: bool
+) -> None:
+    db.execute("create table labels (label text primary key); create table t (id int primary key, n int)")
+    db.execute("insert into t values (1, 1), (2, 2)")
+    change = online.Restructure("t", columns=(..., sa.Column("label", sa.Text)))
+    run(change.expand)
+    run(change.switch)
+    db.execute(ON_THE_NEW_COLUMN.encode())
+    if contracted:
+        run(change.contract)
+        run(change.undo_contract)
+    assert [name for (name,) in rows(db, LEFT)] == ["ix_label", "labels_pkey", "uq_label"]
+    run(change.undo_switch)
+    assert [name for (name,) in rows(db, LEFT)] == ["labels_pkey"]
+    assert sorted(rows(db, "select * from t")) == [(1, 1), (2, 2)]
+    run(change.undo_expand)
+
+
+@MOSTLY_HERE
+def test_a_view_on_a_new_column_ends_the_way_back(run: Callable[..., Any], db: Connection) -> None:
+    db.execute("create table t (id int primary key, n int)")
+    change = online.Restructure("t", columns=(..., sa.Column("label", sa.Text)))
+    run(change.expand)
+    run(change.switch)
+    db.execute("create view v as select label from t")
+    run(change.contract)
+    with pytest.raises(ObjectError, match=r"VIEW public\.v "):
+        run(change.undo_contract)
+    db.execute("drop view v")
+    run(change.undo_contract)

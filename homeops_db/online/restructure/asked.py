@@ -55,7 +55,7 @@ def _with_items(work: Work, table: Table, asked: Restructure, old: Shape, new: S
     items = manifest.read(work.connection, table.oid).items
     gone = {one.name for one in old.fields} - {one.name for one in new.fields}
     refuse_unknown(table, asked.drop, items, [one.name for one in old.fields])
-    leaving = [one for one in items if carried.is_of_column(one, gone) or _is_named(one, asked.drop)]
+    leaving = [one for one in items if carried.is_of_column(one, gone) or is_named(one, asked.drop)]
     made = [item for one in _columns(asked) for item in declared.made(one, old)]
     for name in carried.retyped(old, new):
         typed = carried.typed(table, name, old, new)
@@ -90,7 +90,7 @@ def refuse_unknown(table: Table, drop: Iterable[str], items: Sequence[Item], fie
         ObjectError: A name is neither a column's nor that of anything that hangs on the table.
     """
     unknown = [
-        name for name in drop if name not in fields and not any(_is_named(one, [name]) for one in items)
+        name for name in drop if name not in fields and not any(is_named(one, [name]) for one in items)
     ]
     if unknown:
         raise ObjectError(
@@ -212,7 +212,7 @@ def _image(name: str, up: Mapping[str, str], down: Mapping[str, str]) -> str | N
     return name if name in found else next(iter(found), None)
 
 
-def _is_named(item: Item, names: Sequence[str]) -> bool:
+def is_named(item: Item, names: Sequence[str]) -> bool:
     """Whether an author's name means this; what has a schema in its name is meant without it too."""
     if item.kind.startswith(("column", "right", "owner", "option")):
         return False

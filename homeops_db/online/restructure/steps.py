@@ -12,7 +12,7 @@ from homeops_db.history import changes
 from homeops_db.history.changes import Change
 from homeops_db.online import begun
 from homeops_db.online.restructure import asked as asking
-from homeops_db.online.restructure import build, contract, parts, sides, switch, written
+from homeops_db.online.restructure import build, contract, grown, parts, sides, switch, written
 from homeops_db.online.restructure.operation import Restructure
 from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
@@ -124,7 +124,7 @@ def _begun(work: Work, table: Table, asked: Restructure) -> Sides:
         shapes = {"old": old.as_json(), "new": new.as_json()}
         said = written.as_json(asked)
         change = begun.begin(work, changes.RESTRUCTURE, str(table), table.name, said, **shapes)
-    return _sides(table, change)
+    return _sides(work, table, change)
 
 
 def _known(work: Work, table: Table, asked: Restructure, step: str) -> Sides:
@@ -139,13 +139,14 @@ def _known(work: Work, table: Table, asked: Restructure, step: str) -> Sides:
             f"{step}() doesn't know what {table} was: its restructure wasn't begun here, or was done by a "
             "script. Nothing was changed. Run the downgrade as a script too: alembic downgrade --sql."
         )
-    return _sides(table, change)
+    return _sides(work, table, change)
 
 
 def _find(work: Work, table: Table, asked: Restructure) -> Change | None:
     return begun.find(work, changes.RESTRUCTURE, str(table), table.name, written.as_json(asked))
 
 
-def _sides(table: Table, change: Change) -> Sides:
+def _sides(work: Work, table: Table, change: Change) -> Sides:
     old, new = (sides.from_json(change.definition[key]) for key in ("old", "new"))
+    new = grown.with_grown(work, table, old, new)
     return Sides(change, Side(table, change.id, False, old, new), Side(table, change.id, True, new, old))
