@@ -3,7 +3,7 @@
 INSERT INTO financial.transactions (account_id, category_id, transaction_date, amount, merchant_name)
 VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-000000000006', '2026-01-20', -17.63, 'Corner Shop');
 
-UPDATE financial.transactions SET amount = amount - 0.07 WHERE id = '00000000-0000-4000-8000-000000000007';
+UPDATE financial.transactions SET amount = -amount WHERE id = '00000000-0000-4000-8000-000000000007';
 
 UPDATE financial.accounts SET opening_balance = opening_balance + 1 WHERE id = '00000000-0000-4000-8000-000000000004';
 
