@@ -41,9 +41,10 @@ class Note:
         again: What differs after the second way up.
         lost: Rows lost on the ways up, down and up again.
         broken: Statements of older applications that worked below, and what they meet now.
+        refused: All statements that fail, of whatever version.
         own: Statements that the version's own application can't send.
-        prepared: Statements prepared before the upgrade that fail after it.
-        repeated: Those of them that worked when they were repeated.
+        prepared: Those that fail only where they were prepared before the upgrade.
+        repeated: Prepared statements that had to be repeated once.
         written: Statements that should have left rows for the ways down and up, and failed.
         unwritten: Tables that the version brings, and its application SQL leaves empty.
     """
@@ -56,6 +57,7 @@ class Note:
     again: str = ""
     lost: dict[str, list[str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
     own: list[str] = field(default_factory=list)
     prepared: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
@@ -130,19 +132,24 @@ class Walk:
         self.kept |= {table for table in now.keys() - below.keys() if now[table][1]}
 
     def _send(self, revision: Revision, note: Note) -> None:
-        """Send what all applications up to this version send, in old sessions and in new ones."""
-        if self.client and revision.down:
-            failed = self.client.send(sent.up_to(revision.down), kept=self.kept)
-            note.prepared = [f"{s}\n  {why}" for s, why in failed.items() if s not in self.failing]
-            note.repeated = list(map(str, self.client.repeated))
-            self.client.db.close()
-        self.client = Client(connect(self.url))
-        failed = self.client.send(sent.up_to(revision.version), kept=self.kept)
+        """Send what all applications up to this version send, in a session that is as old as the first of them.
+
+        It goes on with the statements that it prepared at versions below; what it says of a statement that
+        fails is proven by a new session.
+        """
+        self.client = self.client or Client(connect(self.url))
+        self.client.repeated = []
         own = f"{revision.version}.sql"
+        failed = self.client.send(sent.up_to(revision.version), kept=self.kept)
+        note.repeated = list(map(str, self.client.repeated))
+        older = {s: why for s, why in failed.items() if s.file != own and s not in self.failing}
         note.own = [f"{s}\n  {why}" for s, why in failed.items() if s.file == own]
-        note.broken = [
-            f"{s}\n  {why}" for s, why in failed.items() if s.file != own and s not in self.failing
-        ]
+        if older:
+            with closing(connect(self.url)) as db:
+                anew = Client(db).send(sent.up_to(revision.version), kept=self.kept)
+            note.broken = [f"{s}\n  {why}" for s, why in older.items() if s in anew]
+            note.prepared = [f"{s}\n  {why}" for s, why in older.items() if s not in anew]
+        note.refused = set(map(str, failed))
         self.failing |= failed.keys()
         new = sent.FOLDER / own
         statements = [*(sent.read(new) if new.exists() else ()), *sent.read(AGAIN)]
