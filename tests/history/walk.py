@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from alembic import command
+from alembic.config import Config
 from sqlalchemy.engine import URL
 
 from homeops_db.history import scripts
@@ -79,7 +81,7 @@ class Walk:
     """
 
     url: URL
-    settings: Settings
+    config: Config
     seen: Seen = NOTHING
     dumped: str = ""
     rows: Rows = field(default_factory=dict)
@@ -88,10 +90,10 @@ class Walk:
     kept: set[str] = field(default_factory=set)
 
     def up(self, revision: Revision) -> None:
-        command.upgrade(alembic_config(self.settings), revision.version)
+        command.upgrade(self.config, revision.version)
 
     def down(self, revision: Revision) -> None:
-        command.downgrade(alembic_config(self.settings), revision.down or "base")
+        command.downgrade(self.config, revision.down or "base")
 
     def note(self, revision: Revision, note: Note) -> None:
         """Go up to a version, down and up again."""
@@ -162,10 +164,10 @@ def dump(url: URL) -> str:
     return schema.dump(url, "--exclude-schema=_timescaledb_internal")
 
 
-def walk(url: URL) -> list[Note]:
+def walk(url: URL, folder: Path = scripts.VERSIONS_FOLDER) -> list[Note]:
     """Walk from base to head; an error ends the walk, and its note says so."""
-    way = Walk(url, Settings(database_url=url, **PATIENT))
-    revisions = scripts.read()
+    way = Walk(url, alembic_config(Settings(database_url=url, **PATIENT), folder))
+    revisions = scripts.read(folder)
     notes = [Note(revision.version, revision.change) for revision in revisions]
     with _closed(way):
         for revision, note in zip(revisions, notes, strict=True):
