@@ -14,6 +14,7 @@ select k.conrelid::regclass::text, k.conname, array(
            select coalesce(pg_get_expr(i.indpred, i.indrelid), '')
            from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
            where i.indrelid = k.conrelid and i.indisvalid and i.indisready and m.amname = 'btree'
+             and i.indnkeyatts >= cardinality(k.conkey)
              and (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
              and (i.indkey::int2[])[0:cardinality(k.conkey) - 1] <@ k.conkey)
 from pg_constraint k join pg_namespace n on n.oid = k.connamespace

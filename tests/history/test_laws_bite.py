@@ -6,6 +6,7 @@ import pytest
 
 from homeops_db.history import scripts
 from tests.fixtures.projects import Toy
+from tests.history import sent
 from tests.history.conftest import made_database, once
 from tests.history.walk import Note, walk
 
@@ -55,7 +56,11 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Note]:
 def test_a_dropped_column_is_named_and_who_used_it(notes: dict[str, Note]) -> None:
     note = notes["v1.0.1"]
     assert "media.items.file_path is dropped" in note.narrowed
-    assert ["media.items" in line for line in note.broken if "42703" in line] == [True, True]
+    assert {line.partition(":")[0] for line in note.broken if "42703" in line} == {
+        str(statement).partition(":")[0]
+        for statement in sent.up_to("v1.0.0")
+        if "file_path" in statement.text
+    }
     assert note.lost == {"up": [], "down": [], "up again": []}
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from homeops_db import database
 from homeops_db.errors import SeedError
 from homeops_db.history import lock
+from homeops_db.history.versions import FIRST
 from homeops_db.seeding import load
 from homeops_db.seeding.load import FileResult
 from homeops_db.settings import Settings
@@ -243,7 +244,7 @@ def test_tables_that_are_empty_again_are_seeded_again(
     seeds.write("common/001_rooms.sql", room("a"))
     run(settings, seeds)
     command.downgrade(alembic_config(settings), "base")
-    command.upgrade(alembic_config(settings), "head")
+    command.upgrade(alembic_config(settings), FIRST)
     assert one(connection, ROOMS) is None
     assert [result.rows_changed for result in run(settings, seeds)] == [1]
     assert one(connection, ROOMS) == "a"
