@@ -9,7 +9,7 @@ CONVENTION = {
 }
 """SQLAlchemy's naming convention (https://docs.sqlalchemy.org/en/20/core/constraints.html#naming)."""
 
-SCHEMAS = ("core", "financial", "media", "smart_home")
+SCHEMAS = ("core", "financial", "media", "smart_home", "community", "ai")
 """The schemas that models describe. ``migrations`` is the ledger's own and stands beside them."""
 
 LEDGER_SCHEMA = "migrations"

@@ -7,13 +7,14 @@ from alembic_utils.pg_function import PGFunction
 from alembic_utils.pg_view import PGView
 from alembic_utils.replaceable_entity import ReplaceableEntity
 
-from homeops_db.entities import core, financial, media, smart_home
+from homeops_db.entities import ai, community, core, financial, media, smart_home
+from homeops_db.entities.functions import leave_constructors_out
 from homeops_db.entities.triggers import audit, row_trigger, updated
 
 SQL: Final = Path(__file__).with_name("sql")
 """The bodies: ``<schema>/<name>.sql``, each one CREATE OR REPLACE statement."""
 
-_SCHEMAS: Final = (core, financial, media, smart_home)
+_SCHEMAS: Final = (core, financial, media, smart_home, community, ai)
 
 UPDATED: Final = tuple(table for schema in _SCHEMAS for table in schema.UPDATED)
 """Tables whose column updated_at is kept by a trigger."""
@@ -28,6 +29,8 @@ def _body(path: Path) -> ReplaceableEntity:
     is_view = path.read_text(encoding="utf-8").startswith("CREATE OR REPLACE VIEW")
     return (PGView if is_view else PGFunction).from_path(path)
 
+
+leave_constructors_out()
 
 ENTITIES: Final[list[ReplaceableEntity]] = [
     *(_body(path) for path in sorted(SQL.glob("*/*.sql"))),

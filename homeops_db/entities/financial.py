@@ -7,14 +7,17 @@ from alembic_utils.pg_trigger import PGTrigger
 from homeops_db.entities.triggers import row_trigger
 
 UPDATED: Final = (
-    *("financial.accounts", "financial.budgets", "financial.categories", "financial.holdings"),
+    *("financial.accounts", "financial.budgets", "financial.categories", "financial.crypto_assets"),
+    *("financial.crypto_positions", "financial.crypto_wallets", "financial.holdings"),
     *("financial.institutions", "financial.recurring_transactions", "financial.securities"),
-    "financial.transactions",
+    *("financial.trading_alerts", "financial.transactions"),
 )
 
 AUDITED: Final[dict[str, tuple[str, ...]]] = {
     "financial.accounts": (),
     "financial.budgets": (),
+    "financial.crypto_positions": (),
+    "financial.crypto_wallets": (),
     "financial.institutions": ("api_config",),
     "financial.transactions": (),
 }

@@ -4,7 +4,10 @@ from typing import Final
 
 from alembic_utils.pg_trigger import PGTrigger
 
-UPDATED: Final = ("media.items", "media.libraries", "media.people", "media.playlists")
+UPDATED: Final = (
+    *("media.items", "media.libraries", "media.people", "media.playlists"),
+    *("media.ratings", "media.recommendation_models", "media.recommendations"),
+)
 
 AUDITED: Final[dict[str, tuple[str, ...]]] = {}
 

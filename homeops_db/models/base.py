@@ -4,13 +4,26 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Date, DateTime, Double, ForeignKey, MetaData, Text, Uuid, text
+from sqlalchemy import (
+    CheckConstraint,
+    Date,
+    DateTime,
+    Double,
+    ForeignKey,
+    MetaData,
+    Numeric,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column
 
 from homeops_db.naming import CONVENTION
 
 NOW = text("now()")
+MONEY = Numeric(15, 2)
+PRICE = Numeric(18, 6)
 
 
 class Base(DeclarativeBase):

@@ -20,6 +20,9 @@ class User(Keyed, Timestamped, Base):
         Index("uq_users_email_lower", text("lower(email)"), unique=True),
         CheckConstraint("position('@' in email) > 1", name="email"),
         one_of("role", "admin", "user", "guest"),
+        CheckConstraint("jsonb_typeof(preferences) = 'object'", name="preferences"),
+        # The default operator class: preferences are asked for by `?` too, which jsonb_path_ops can't.
+        Index(None, "preferences", postgresql_using="gin"),
         {"schema": "core"},
     )
 
@@ -28,6 +31,7 @@ class User(Keyed, Timestamped, Base):
     full_name: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="user")
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    preferences: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
 
 class Household(Keyed, Timestamped, Base):

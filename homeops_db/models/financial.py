@@ -1,18 +1,29 @@
-"""Schema financial: where the money is, where it goes, and what is invested."""
+"""Schema financial: where the money is, and where it goes."""
 
 import datetime as dt
 import uuid
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger, String, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from homeops_db.models.base import Base, Keyed, Timestamped, currency_code, one_of, reference
-
-MONEY = Numeric(15, 2)
-PRICE = Numeric(18, 6)
-QUANTITY = Numeric(20, 8)
+from homeops_db.models.base import (
+    MONEY,
+    Base,
+    Keyed,
+    Timestamped,
+    currency_code,
+    one_of,
+    reference,
+)
 
 
 class Institution(Keyed, Timestamped, Base):
@@ -166,49 +177,3 @@ class Budget(Keyed, Timestamped, Base):
     alert_percent: Mapped[int] = mapped_column(SmallInteger, server_default=text("80"))
     starts_on: Mapped[dt.date]
     ends_on: Mapped[dt.date | None]
-
-
-class Security(Keyed, Timestamped, Base):
-    """Something that can be held in a brokerage account."""
-
-    __tablename__ = "securities"
-    __table_args__ = (
-        UniqueConstraint("symbol", "exchange"),
-        one_of("type", "stock", "etf", "mutual_fund", "bond", "cash", "other"),
-        currency_code(),
-        CheckConstraint("isin ~ '^[A-Z]{2}[A-Z0-9]{9}[0-9]$'", name="isin"),
-        {"schema": "financial"},
-    )
-
-    symbol: Mapped[str]
-    exchange: Mapped[str] = mapped_column(server_default="")
-    name: Mapped[str]
-    type: Mapped[str]
-    currency: Mapped[str] = mapped_column(server_default="USD")
-    isin: Mapped[str | None] = mapped_column(unique=True)
-
-
-class SecurityPrice(Base):
-    """The closing price of a security on one day."""
-
-    __tablename__ = "security_prices"
-    __table_args__ = (CheckConstraint("close >= 0", name="close"), {"schema": "financial"})
-
-    security_id: Mapped[uuid.UUID] = reference(
-        "financial.securities.id", ondelete="CASCADE", index=False, primary_key=True
-    )
-    priced_on: Mapped[dt.date] = mapped_column(primary_key=True)
-    close: Mapped[Decimal] = mapped_column(PRICE)
-    source: Mapped[str | None]
-
-
-class Holding(Keyed, Timestamped, Base):
-    """How much of a security an account holds."""
-
-    __tablename__ = "holdings"
-    __table_args__ = (UniqueConstraint("account_id", "security_id"), {"schema": "financial"})
-
-    account_id: Mapped[uuid.UUID] = reference("financial.accounts.id", ondelete="CASCADE", index=False)
-    security_id: Mapped[uuid.UUID] = reference("financial.securities.id", ondelete="RESTRICT")
-    quantity: Mapped[Decimal] = mapped_column(QUANTITY)
-    cost_basis: Mapped[Decimal | None] = mapped_column(MONEY)

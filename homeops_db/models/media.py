@@ -33,6 +33,8 @@ class Item(Keyed, Timestamped, Base):
         Index(
             "ix_items_title_trgm", "title", postgresql_using="gin", postgresql_ops={"title": "gin_trgm_ops"}
         ),
+        # What only one type may have refers to both.
+        UniqueConstraint("id", "type"),
         one_of(
             "type",
             *("movie", "show", "season", "episode", "album", "track"),

@@ -5,10 +5,23 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger, text
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    Numeric,
+    SmallInteger,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from homeops_db.models.base import NOW, Base, Keyed, Timestamped, one_of, reference
+from homeops_db.models.base import (
+    NOW,
+    Base,
+    Keyed,
+    Timestamped,
+    one_of,
+    reference,
+)
 
 
 class Room(Keyed, Timestamped, Base):

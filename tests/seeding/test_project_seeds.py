@@ -22,6 +22,8 @@ LEAST_ROWS = {
     "financial.accounts": 5,
     "financial.transactions": 3000,
     "financial.security_prices": 1000,
+    "financial.crypto_prices": 1000,
+    "financial.portfolio_performance": 100,
     "smart_home.devices": 20,
     "smart_home.device_states": 10_000,
     "smart_home.automation_runs": 100,

@@ -31,6 +31,8 @@ from homeops_db.online.restructure.sides import Side
 from homeops_db.online.work import Work
 
 _TRIES: Final = 3
+_SLOW_TRIES: Final = 8
+_PAUSE: Final = 0.2  # seconds, times the number of the try
 _SHOWN: Final = 120
 _CONSEQUENCE: Final = "after the switch they would miss rows"
 _REFUSED: Final = (ProgrammingError, NotSupportedError, DataError, DependentObjectsStillExist, IntegrityError)
@@ -56,18 +58,22 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
     refuse_without_triggers(work.connection, side)
     prove(work, change)
     _complete(work, side, change)
-    for number in range(1, _TRIES + 1):
+    overtaken = slow = 0
+    while True:
         prepared = _prepare(work, side, other, change)
         try:
             work.under_locks(_wants(work, side), prepared.send, step="switch")
             break
         except _LateError:
-            if number == _TRIES:
+            overtaken += 1
+            if overtaken == _TRIES:
                 raise
             _complete(work, side, change)
-        except _Slow as slow:  # the first try is the slowest
-            if number == _TRIES:
-                raise _too_slow(work, side, slow.held) from None
+        except _Slow as tried:  # the first try is the slowest, and a busy server may have a better moment
+            slow += 1
+            if slow == _SLOW_TRIES:
+                raise _too_slow(work, side, tried.held) from None
+            time.sleep(slow * _PAUSE)
     finish(work, change)
 
 
@@ -258,7 +264,7 @@ def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:
         f"lock_timeout allows {limit:g}: too much hangs on the table, or the server is busy. Nothing was "
         "switched. "
         f'Choose a quieter time, or allow more: with online.policy(lock_timeout="{longer}ms").',
-        tries=_TRIES,
+        tries=_SLOW_TRIES,
     )
 
 

@@ -5,7 +5,7 @@ is.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from psycopg import sql
 from sqlalchemy.dialects import postgresql
@@ -38,7 +38,7 @@ class Sides:
 def expand(work: Work, table: Table, asked: TypeChange) -> None:
     """Build the new column."""
     if not _is_done(work, table, asked):
-        sides = _sides(work, table, asked)
+        sides = _begun(work, table, asked)
         if not _has(work, sides.after):  # else it is switched already
             _build(work, sides, sides.before, asked)
 
@@ -46,7 +46,7 @@ def expand(work: Work, table: Table, asked: TypeChange) -> None:
 def switch_over(work: Work, table: Table, asked: TypeChange) -> None:
     """Make the new column the application's; what expand has not done is done first."""
     if not _is_done(work, table, asked):
-        sides = _sides(work, table, asked)
+        sides = _begun(work, table, asked)
         if sides.change.state == changes.EXPANDING:
             _build(work, sides, sides.before, asked)
         _switch(work, sides, sides.before, sides.after)
@@ -55,21 +55,21 @@ def switch_over(work: Work, table: Table, asked: TypeChange) -> None:
 def drop_old(work: Work, table: Table, asked: TypeChange) -> None:
     """Drop the old column."""
     if not _is_done(work, table, asked):
-        sides = _sides(work, table, asked)
+        sides = _known(work, table, asked, "contract")
         _refuse_other_side(work, sides.before, "contract", "switch")
         contract.drop(work, sides.after, sides.change, changes.CONTRACTED)
 
 
 def build_old(work: Work, table: Table, asked: TypeChange) -> None:
     """Build the old column again."""
-    sides = _sides(work, table, asked)
+    sides = _known(work, table, asked, "undo_contract")
     if not _has(work, sides.before):
         _build(work, sides, sides.after, asked)
 
 
 def switch_back(work: Work, table: Table, asked: TypeChange) -> None:
     """Make the old column the application's again."""
-    sides = _sides(work, table, asked)
+    sides = _known(work, table, asked, "undo_switch")
     if sides.change.state == changes.CONTRACTED:
         _build(work, sides, sides.after, asked)
     _switch(work, sides, sides.after, sides.before)
@@ -77,7 +77,7 @@ def switch_back(work: Work, table: Table, asked: TypeChange) -> None:
 
 def drop_new(work: Work, table: Table, asked: TypeChange) -> None:
     """Drop the new column."""
-    sides = _sides(work, table, asked)
+    sides = _known(work, table, asked, "undo_expand")
     _refuse_other_side(work, sides.after, "undo_expand", "undo_switch")
     contract.drop(work, sides.before, sides.change, changes.UNDONE)
 
@@ -130,25 +130,60 @@ def _is_done(work: Work, table: Table, asked: TypeChange) -> bool:
     return column.type == _type_name(work, asked)
 
 
-def _sides(work: Work, table: Table, asked: TypeChange) -> Sides:
-    new = _type_name(work, asked)
-    said = {"new": new, "up": asked.up, "down": asked.down}
-    change = begun.find(work, changes.TYPE_CHANGE, str(table), asked.column_name, said)
-    if change is None or begun.is_over(work, change):
-        change, column = None, _column(work, table, asked.column_name)
-        found: dict[str, Any] = {"old": column.type, "collation": column.collation}
-    else:
-        found = change.definition
-    old, kept = str(found["old"]), found.get("collation")
-    name = asked.column_name
-    up = expressions.canonical(work, table, Written("up", asked.up, name, old, new))
-    down = expressions.canonical(work, table, Written("down", asked.down, name, new, old))
+def _begun(work: Work, table: Table, asked: TypeChange) -> Sides:
+    """Look the change up, or begin it."""
+    change = _find(work, table, asked)
+    if change is not None and not begun.is_over(work, change):
+        return _sides(work, table, asked, change)
+    column = _column(work, table, asked.column_name)
+    found = {"old": column.type, "collation": column.collation}
+    _expressions(work, table, asked, column.type)  # before anything is written down
+    change = begun.begin(
+        work, changes.TYPE_CHANGE, str(table), asked.column_name, _said(work, asked), **found
+    )
+    return _sides(work, table, asked, change)
+
+
+def _known(work: Work, table: Table, asked: TypeChange, step: str) -> Sides:
+    """Look up a change that was begun, in this revision or in another.
+
+    Raises:
+        ObjectError: Nothing is known of one.
+    """
+    change = _find(work, table, asked)
     if change is None:
-        change = begun.begin(work, changes.TYPE_CHANGE, str(table), name, said, **found)
+        raise ObjectError(
+            f"{step}() doesn't know what {table}.{asked.column_name} was: its type change wasn't begun here, "
+            "or was done by a script. Nothing was changed. Run the downgrade as a script too: alembic "
+            "downgrade --sql."
+        )
+    return _sides(work, table, asked, change)
+
+
+def _find(work: Work, table: Table, asked: TypeChange) -> Change | None:
+    return begun.find(work, changes.TYPE_CHANGE, str(table), asked.column_name, _said(work, asked))
+
+
+def _said(work: Work, asked: TypeChange) -> dict[str, str]:
+    return {"new": _type_name(work, asked), "up": asked.up, "down": asked.down}
+
+
+def _sides(work: Work, table: Table, asked: TypeChange, change: Change) -> Sides:
+    name, new, old = asked.column_name, _type_name(work, asked), str(change.definition["old"])
+    kept = change.definition.get("collation")
+    up, down = _expressions(work, table, asked, old)
     return Sides(
         change,
         Side(table, name, False, new, old, up, down, _collation(work, asked, new, kept)),
         Side(table, name, True, old, new, down, up, kept),
+    )
+
+
+def _expressions(work: Work, table: Table, asked: TypeChange, old: str) -> tuple[str, str]:
+    name, new = asked.column_name, _type_name(work, asked)
+    return (
+        expressions.canonical(work, table, Written("up", asked.up, name, old, new)),
+        expressions.canonical(work, table, Written("down", asked.down, name, new, old)),
     )
 
 

@@ -36,6 +36,8 @@ from homeops_db.online.type_change.sides import Side
 from homeops_db.online.work import Statement, Work
 
 _TRIES: Final = 3
+_SLOW_TRIES: Final = 8
+_PAUSE: Final = 0.2  # seconds, times the number of the try
 
 
 def switch(work: Work, side: Side, other: Side, change: Change) -> None:
@@ -67,20 +69,24 @@ def switch(work: Work, side: Side, other: Side, change: Change) -> None:
     complete.wait(work, side, since)
 
     views = materialized_build.build(work, side)
-    for number in range(1, _TRIES + 1):
+    changed = slow = 0
+    while True:
         prepared = _prepare(work, side, other, change, views)
         wants = [*_wants(work, side), *materialized.wants(work.connection, views)]
         try:
             work.under_locks(wants, prepared.send, step="switch")
             break
         except _ChangedError:
-            if number == _TRIES:
+            changed += 1
+            if changed == _TRIES:
                 raise
             _complete(work, side)
             views = materialized_build.build(work, side)
-        except _Slow as slow:  # the first try is the slowest
-            if number == _TRIES:
-                raise _too_slow(work, side, slow.held) from None
+        except _Slow as tried:  # the first try is the slowest, and a busy server may have a better moment
+            slow += 1
+            if slow == _SLOW_TRIES:
+                raise _too_slow(work, side, tried.held) from None
+            time.sleep(slow * _PAUSE)
     finish(work, other, change)
 
 
@@ -163,7 +169,7 @@ def _too_slow(work: Work, side: Side, held: timedelta) -> LockTimeoutError:
         f"{held / timedelta(milliseconds=1):.0f} ms, and lock_timeout allows {limit:g}: too much hangs on "
         "the column, or the server is busy. Nothing was switched. "
         f'Choose a quieter time, or allow more: with online.policy(lock_timeout="{longer}ms").',
-        tries=_TRIES,
+        tries=_SLOW_TRIES,
     )
 
 
