@@ -1,4 +1,7 @@
-"""The laws of history: pytest-alembic's four, and our own."""
+"""The laws of history of the whole line; those of each revision are in test_versions.py.
+
+Two are pytest-alembic's. Its other two, the way up and the way down, are walked there with more to see.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -6,12 +9,7 @@ from collections.abc import Iterator
 import pytest
 from alembic import command
 from alembic.config import Config
-from pytest_alembic.tests import (
-    test_model_definitions_match_ddl,
-    test_single_head_revision,
-    test_up_down_consistency,
-    test_upgrade,
-)
+from pytest_alembic.tests import test_model_definitions_match_ddl, test_single_head_revision
 from sqlalchemy.engine import URL, Engine
 
 from homeops_db import database
@@ -22,23 +20,19 @@ from homeops_db.settings import PROJECT_ROOT, Settings, load
 from tests.fixtures import projects
 from tests.fixtures.databases import connect, libpq
 from tests.fixtures.schema import dump
+from tests.history.walk import PATIENT
 
-__all__ = [
-    "test_model_definitions_match_ddl",
-    "test_single_head_revision",
-    "test_up_down_consistency",
-    "test_upgrade",
-]
+__all__ = ["test_model_definitions_match_ddl", "test_single_head_revision"]
 
 
 @pytest.fixture
-def alembic_config(empty_url: URL) -> Config:
-    return projects.alembic_config(Settings(database_url=empty_url))
+def alembic_config(settings: Settings) -> Config:
+    return projects.alembic_config(settings)
 
 
 @pytest.fixture
-def alembic_engine(empty_url: URL) -> Iterator[Engine]:
-    engine = database.engine(empty_url, Settings(), application="tests")
+def alembic_engine(database_url: URL) -> Iterator[Engine]:
+    engine = database.engine(database_url, Settings(), application="tests")
     yield engine
     engine.dispose()
 
@@ -53,16 +47,12 @@ def test_check_is_clean_at_the_head(settings: Settings) -> None:
     command.check(projects.alembic_config(settings))
 
 
-def test_down_to_base_and_up_again_ends_in_the_same_schema(settings: Settings, database_url: URL) -> None:
-    config = projects.alembic_config(settings)
+def test_base_is_an_empty_database_but_for_the_ledger_and_up_again_is_the_same_schema(
+    database_url: URL,
+) -> None:
+    config = projects.alembic_config(Settings(database_url=database_url, **PATIENT))
     first = dump(database_url)
     command.downgrade(config, "base")
-    command.upgrade(config, "head")
-    assert dump(database_url) == first
-
-
-def test_base_is_an_empty_database_but_for_the_ledger(settings: Settings, database_url: URL) -> None:
-    command.downgrade(projects.alembic_config(settings), "base")
     left = dump(database_url, "--exclude-schema=migrations")
     made = [
         line for line in left.splitlines() if line.startswith(("CREATE", "ALTER DEFAULT", "GRANT", "COMMENT"))
@@ -80,13 +70,15 @@ def test_base_is_an_empty_database_but_for_the_ledger(settings: Settings, databa
         "alembic_version", "backfill_errors", "backfill_ranges", "backfills", "change_errors", "changes", "migration_locks",
         "schema_events", "schema_versions", "seed_runs",
     ]  # fmt: skip
+    command.upgrade(config, "head")
+    assert dump(database_url) == first
 
 
 def test_an_extension_that_was_there_before_stays(empty_url: URL) -> None:
     with connect(empty_url) as connection:
         connection.execute("create schema extensions; create extension pg_trgm schema extensions")
     config = projects.alembic_config(Settings(database_url=empty_url))
-    command.upgrade(config, "head")
+    command.upgrade(config, "v1.0.0")
     command.downgrade(config, "base")
     with connect(empty_url) as connection:
         assert connection.execute(
@@ -107,8 +99,8 @@ def test_sql_mode_ends_in_the_same_schema(
 
 
 def test_without_timescaledb_its_tables_are_plain(empty_url: URL) -> None:
-    config = projects.alembic_config(Settings(database_url=empty_url, timescaledb=False))
-    command.upgrade(config, "head")
+    config = projects.alembic_config(Settings(database_url=empty_url, timescaledb=False, **PATIENT))
+    command.upgrade(config, "v1.0.0")
     with connect(empty_url) as connection:
         extensions = connection.execute("select extname from pg_extension").fetchall()
         kind = connection.execute(
@@ -116,7 +108,6 @@ def test_without_timescaledb_its_tables_are_plain(empty_url: URL) -> None:
         ).fetchone()
     assert ("timescaledb",) not in extensions
     assert kind == ("r",)
-    command.downgrade(config, "base")
 
 
 def test_a_server_without_the_extensions_is_told_which_is_missing(stock15: URL) -> None:

@@ -15,7 +15,7 @@ from homeops_db.settings import Settings
 
 _TABLES = """
 select format('%I.%I', schemaname, tablename) from pg_tables
-where schemaname in ('core', 'financial', 'media', 'smart_home', 'community', 'migrations') order by 1
+where schemaname !~ '^(pg_|_?timescaledb)' and schemaname <> 'information_schema' order by 1
 """
 
 

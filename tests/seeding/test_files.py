@@ -33,7 +33,34 @@ def test_a_bulk_file_names_its_table(seeds: Seeds) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["rooms.sql", "01_rooms.sql", "001_rooms.csv", "001_a.b.c.csv", "001_rooms.sql~"]
+    ("name", "since", "table"),
+    [
+        ("001_rooms.sql", "v1.0.0", None),
+        ("001_v1.0.0_rooms.sql", "v1.0.0", None),
+        ("001_v12.0.34_rooms.sql", "v12.0.34", None),
+        ("001_v1.2.0_media.genres.csv", "v1.2.0", ("media", "genres")),
+        ("001_v1_rooms.sql", "v1.0.0", None),
+    ],
+)
+def test_a_file_says_from_which_version_on_it_suits(
+    seeds: Seeds, name: str, since: str, table: tuple[str, str] | None
+) -> None:
+    seeds.write(f"common/{name}", "")
+    (file,) = files.read("staging", seeds.folder)
+    assert (file.since, file.table, file.number) == (since, table, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "001_v1.2_rooms.sql",
+        "001_v1.2.0.sql",
+        "rooms.sql",
+        "01_rooms.sql",
+        "001_rooms.csv",
+        "001_a.b.c.csv",
+        "001_rooms.sql~",
+    ],
 )
 def test_an_unknown_file_is_named(seeds: Seeds, name: str) -> None:
     seeds.write(f"common/{name}", "")

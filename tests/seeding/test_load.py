@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from homeops_db import database
 from homeops_db.errors import SeedError
 from homeops_db.history import lock
+from homeops_db.history.versions import FIRST
 from homeops_db.seeding import load
 from homeops_db.seeding.load import FileResult
 from homeops_db.settings import Settings
@@ -187,14 +188,45 @@ def test_the_lock_of_the_caller_is_used(database_url: URL, settings: Settings, s
     assert result.rows_changed == 1
 
 
-def test_a_database_behind_the_head_is_refused(
+def test_a_database_at_an_unknown_version_is_refused(
     settings: Settings, seeds: Seeds, connection: Connection
 ) -> None:
     seeds.write("common/001_rooms.sql", room("a"))
     connection.execute("update migrations.alembic_version set version_num = 'v0.9.0'")
-    with pytest.raises(SeedError, match=r"is at v0\.9\.0.*Run: alembic upgrade head"):
+    with pytest.raises(
+        SeedError, match=r"is at v0\.9\.0, which no revision here makes.*Run: alembic upgrade head"
+    ):
         run(settings, seeds)
     assert one(connection, ROOMS) is None
+
+
+def test_files_that_need_a_later_version_are_left_out(
+    settings: Settings, seeds: Seeds, connection: Connection
+) -> None:
+    for number, since in enumerate(("", "v1.0.0_", "v1.1.0_", "v1.1.1_", "v99.0.0_"), start=1):
+        seeds.write(f"common/{number:03d}_{since}rooms.sql", room(since or "always"))
+    connection.execute("update migrations.alembic_version set version_num = 'v1.1.0'")
+    assert [result.file for result in run(settings, seeds)] == [
+        "common/001_rooms.sql",
+        "common/002_v1.0.0_rooms.sql",
+        "common/003_v1.1.0_rooms.sql",
+    ]
+    assert one(connection, ROOMS) == "always,v1.0.0_,v1.1.0_"
+
+
+def test_after_an_upgrade_the_files_left_out_run(
+    settings: Settings, seeds: Seeds, connection: Connection
+) -> None:
+    seeds.write("common/001_rooms.sql", room("a"))
+    seeds.write("common/002_v1.1.0_rooms.sql", room("b"))
+    for version, unchanged in (
+        ("v1.0.0", {"001_rooms": False}),
+        ("v1.1.0", {"001_rooms": True, "002_v1.1.0_rooms": False}),
+    ):
+        connection.execute("update migrations.alembic_version set version_num = %s", (version,))
+        results = run(settings, seeds)
+        assert {result.file[7:-4]: result.unchanged for result in results} == unchanged
+    assert one(connection, ROOMS) == "a,b"
 
 
 def test_an_empty_database_is_refused_and_stays_empty(empty_url: URL, seeds: Seeds) -> None:
@@ -212,7 +244,7 @@ def test_tables_that_are_empty_again_are_seeded_again(
     seeds.write("common/001_rooms.sql", room("a"))
     run(settings, seeds)
     command.downgrade(alembic_config(settings), "base")
-    command.upgrade(alembic_config(settings), "head")
+    command.upgrade(alembic_config(settings), FIRST)
     assert one(connection, ROOMS) is None
     assert [result.rows_changed for result in run(settings, seeds)] == [1]
     assert one(connection, ROOMS) == "a"

@@ -48,7 +48,7 @@ INSERT INTO community.profiles (id, user_id, name) VALUES ('00000000-0000-4000-8
 INSERT INTO community.listings
     (id, profile_id, licence_code, kind, title, summary, status, price, currency, automation_id, published_at)
 VALUES ('00000000-0000-4000-8000-000002000020', '00000000-0000-4000-8000-000002000010', 'app_household', 'automation', 'Lights out at ten', 'Off they go.', 'published',
-        9.99, 'USD', '00000000-0000-4000-8000-00000000000a', now());
+        9.99, 'USD', '00000000-0000-4000-8000-00000000000b', now());
 
 SELECT id, profile_id, licence_code, kind, title, summary, status, price, currency, is_free,
        automation_id, scene_id, playlist_id, published_at, created_at, updated_at
