@@ -92,7 +92,8 @@ def test_what_would_break_the_line_is_refused(checkout: Checkout, words: list[st
     assert "Nothing was written" in ended.stderr.splitlines()[-1]
 
 
-def test_autogenerate_writes_what_the_models_have_more(checkout: Checkout, database_url: URL) -> None:
+def test_autogenerate_writes_what_the_models_have_more(whole_checkout: Checkout, head_url: URL) -> None:
+    checkout = whole_checkout
     model = checkout.root / "homeops_db" / "models" / "media.py"
     model.write_text(
         model.read_text()
@@ -101,7 +102,7 @@ def test_autogenerate_writes_what_the_models_have_more(checkout: Checkout, datab
         + "    name: Mapped[str] = mapped_column(primary_key=True)\n"
     )
     checkout.run(
-        "alembic", "revision", "--autogenerate", "-m", "add shelves", HOMEOPS_DATABASE_URL=libpq(database_url)
+        "alembic", "revision", "--autogenerate", "-m", "add shelves", HOMEOPS_DATABASE_URL=libpq(head_url)
     )
     written = revisions(checkout)[-1].read_text()
     assert '"shelves"' in written or "'shelves'" in written

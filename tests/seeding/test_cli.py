@@ -32,19 +32,19 @@ def seed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return Seed(monkeypatch, capsys)
 
 
-def test_a_run_ends_with_one_line_that_says_it(seed: Seed, database_url: URL) -> None:
-    code, out, err = seed(url=database_url)
+def test_a_run_ends_with_one_line_that_says_it(seed: Seed, first_url: URL) -> None:
+    code, out, err = seed(url=first_url)
     assert (code, err) == (0, "")
     assert "common/001_system_config.sql" in out
     assert out.splitlines()[-1] == "Seeded: 221 rows in 7 files."
-    code, out, _ = seed(url=database_url)
+    code, out, _ = seed(url=first_url)
     assert code == 0
     assert out.splitlines()[-1] == "Nothing to do: all 7 files unchanged."
     assert "\x1b" not in out
 
 
-def test_json(seed: Seed, database_url: URL) -> None:
-    code, out, err = seed("--json", url=database_url)
+def test_json(seed: Seed, first_url: URL) -> None:
+    code, out, err = seed("--json", url=first_url)
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert (told["environment"], told["rows_changed"]) == ("production", 221)
