@@ -752,9 +752,21 @@ amount = online.TypeChange(
 
 def upgrade() -> None:
     amount.contract()
+    # NOT VALID first, so that no client stores another form behind the backfill's back.
     online.create_check_constraint(
-        "ck_users_preferences", "users", "jsonb_typeof(preferences) = 'object'", schema="core"
+        "ck_users_preferences",
+        "users",
+        "jsonb_typeof(preferences) = 'object'",
+        schema="core",
+        postgresql_not_valid=True,
     )
+    online.backfill(
+        "users",
+        {"preferences": "core.mended_preferences(preferences)"},
+        schema="core",
+        where="jsonb_typeof(preferences) <> 'object'",
+    )
+    online.validate_constraint("ck_users_preferences", "users", schema="core")
     op.execute("CREATE SCHEMA community")
     op.execute("CREATE TYPE community.uuid_range AS RANGE (subtype = uuid)")
     _create_marketplace()

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from alembic import command
 from psycopg import Connection
+from psycopg.errors import CheckViolation
 from sqlalchemy.engine import URL
 
 from homeops_db.localdb import server
@@ -193,3 +194,14 @@ def test_new_users_have_chosen_nothing_and_readonly_may_look(database_url: URL) 
                 assert connection.execute("select preferences from core.users").fetchall() == [({},)]
         finally:
             admin.execute(f"drop role {reader}")
+
+
+def test_what_clients_still_stored_is_mended_before_v2_refuses_it(empty_url: URL) -> None:
+    config = alembic_config(Settings(database_url=empty_url))
+    command.upgrade(config, "v1.1.1")
+    fill(empty_url)
+    command.upgrade(config, "v2.0.0")
+    expected = {n: mended(json.loads(text)) for n, text in enumerate(GOOD + BAD)}
+    assert {n: json.loads(text) for n, text in stored(empty_url).items()} == expected
+    with connect(empty_url) as connection, pytest.raises(CheckViolation):
+        connection.execute("update core.users set preferences = '[]'")
