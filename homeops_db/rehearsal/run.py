@@ -33,7 +33,7 @@ from homeops_db.settings import PROJECT_ROOT, Settings
 
 APPLICATION: Final = "homeops-db rehearse"
 _BEFORE: Final = 0.2
-"""Seconds of traffic before a revision begins: its clients have their statements prepared."""
+"""Seconds of traffic before a revision begins."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,7 @@ class _Stage:
 
     def play(self, revisions: list[Revision]) -> None:
         """Run one revision after the other, until one fails."""
+        self._warm_up()
         for number, revision in enumerate(revisions):
             share = number / len(revisions)
             self.rehearsal.show(revision.version, share)
@@ -206,6 +207,13 @@ class _Stage:
             self.rehearsal.results.append(result)
             if result.error is not None:
                 return
+
+    def _warm_up(self) -> None:
+        """Let the clients prepare their statements, which they do when one comes for the second time."""
+        self.clients.go()
+        for _ in range(2):
+            self.clients.until_round()
+        self.clients.rest()
 
     def _one(self, revision: Revision, share: float, part: float) -> Result:
         self.clients.go()
