@@ -328,7 +328,9 @@ def scans(database: Connection, index: str) -> int:
 
 def explained(database: Connection, function: str, *arguments: object) -> str:
     """Explain the query that a function runs, as it stands in the function."""
-    (body,) = database.execute("select prosrc from pg_proc where pronamespace = 'ai'::regnamespace and proname = %s", (function,)).fetchone()
+    (body,) = database.execute(
+        "select prosrc from pg_proc where pronamespace = 'ai'::regnamespace and proname = %s", (function,)
+    ).fetchone()
     (query,) = re.findall(r"RETURN QUERY EXECUTE format\(\s*'(.*?)',\s*home", body, re.DOTALL)
     query = query.replace("%1$I", "public")
     for place, value in enumerate(arguments, 1):

@@ -1,6 +1,5 @@
 """The marketplace: listings, licences, reviews and bookings."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from threading import Thread
 from uuid import UUID
@@ -14,8 +13,6 @@ from psycopg.errors import (
     InsufficientPrivilege,
     UniqueViolation,
 )
-from pytest_postgresql.executors import NoopExecutor
-from sqlalchemy.engine import URL
 
 from tests.schema.community import (
     BUYER,
@@ -26,22 +23,8 @@ from tests.schema.community import (
     LAMP,
     SELLERS,
     Community,
-    community,
-    kept,
 )
 from tests.schema.test_roles import member
-
-
-@pytest.fixture(scope="module")
-def url(migrated_server: NoopExecutor) -> Iterator[URL]:
-    with kept(migrated_server, "community") as made:
-        yield made
-
-
-@pytest.fixture
-def town(url: URL) -> Iterator[Community]:
-    with community(url) as built:
-        yield built
 
 
 def test_a_listing_is_what_it_says(town: Community) -> None:

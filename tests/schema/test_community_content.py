@@ -1,6 +1,5 @@
 """What people write: posts and comments, who reports them, and what moderators decide."""
 
-from collections.abc import Iterator
 from threading import Thread
 from uuid import UUID
 
@@ -14,10 +13,8 @@ from psycopg.errors import (
     RestrictViolation,
     UniqueViolation,
 )
-from pytest_postgresql.executors import NoopExecutor
-from sqlalchemy.engine import URL
 
-from tests.schema.community import BUYER, HELPER, SELLER, Community, community, kept, uid
+from tests.schema.community import BUYER, HELPER, SELLER, Community, uid
 from tests.schema.test_roles import member
 
 # A RESTRICT that refuses has a class of its own from PostgreSQL 18 on.
@@ -28,18 +25,6 @@ COMMENT = (
     " returning id"
 )
 ACT = "insert into community.moderation_actions (post_id, comment_id, moderator_id, state, note) values (%s, %s, %s, %s, 'Why')"
-
-
-@pytest.fixture(scope="module")
-def url(migrated_server: NoopExecutor) -> Iterator[URL]:
-    with kept(migrated_server, "community_content") as made:
-        yield made
-
-
-@pytest.fixture
-def town(url: URL) -> Iterator[Community]:
-    with community(url) as built:
-        yield built
 
 
 def post(town: Community, title: str = "Look") -> UUID:

@@ -1,7 +1,5 @@
 """The ledger: what is booked balances, once, and stays."""
 
-from collections.abc import Iterator
-
 import pytest
 from psycopg.errors import (
     CheckViolation,
@@ -9,8 +7,6 @@ from psycopg.errors import (
     InsufficientPrivilege,
     UniqueViolation,
 )
-from pytest_postgresql.executors import NoopExecutor
-from sqlalchemy.engine import URL
 
 from tests.schema.community import (
     ENTRY,
@@ -18,22 +14,8 @@ from tests.schema.community import (
     SELLER,
     SELLERS,
     Community,
-    community,
-    kept,
 )
 from tests.schema.test_roles import member
-
-
-@pytest.fixture(scope="module")
-def url(migrated_server: NoopExecutor) -> Iterator[URL]:
-    with kept(migrated_server, "community_ledger") as made:
-        yield made
-
-
-@pytest.fixture
-def town(url: URL) -> Iterator[Community]:
-    with community(url) as built:
-        yield built
 
 
 def test_the_entries_of_an_event_add_up_to_zero(town: Community) -> None:

@@ -1,16 +1,12 @@
 """Orders: their sums, their states, and what no longer changes."""
 
-from collections.abc import Iterator
 from threading import Thread
 
-import pytest
 from psycopg.errors import (
     CheckViolation,
     ForeignKeyViolation,
     UniqueViolation,
 )
-from pytest_postgresql.executors import NoopExecutor
-from sqlalchemy.engine import URL
 
 from tests.schema.community import (
     BUYER,
@@ -20,21 +16,7 @@ from tests.schema.community import (
     HOUR,
     LAMP,
     Community,
-    community,
-    kept,
 )
-
-
-@pytest.fixture(scope="module")
-def url(migrated_server: NoopExecutor) -> Iterator[URL]:
-    with kept(migrated_server, "community_orders") as made:
-        yield made
-
-
-@pytest.fixture
-def town(url: URL) -> Iterator[Community]:
-    with community(url) as built:
-        yield built
 
 
 def test_the_total_of_an_order_is_the_sum_of_its_items(town: Community) -> None:

@@ -1,6 +1,5 @@
 """Payouts: from requested to paid, and never more than there is."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from threading import Thread
 from uuid import UUID
@@ -13,25 +12,11 @@ from psycopg.errors import (
     SerializationFailure,
     UniqueViolation,
 )
-from pytest_postgresql.executors import NoopExecutor
-from sqlalchemy.engine import URL
 
-from tests.schema.community import ENTRY, HELPERS, LAMP, SELLER, SELLERS, Community, community, kept, uid
+from tests.schema.community import ENTRY, HELPERS, LAMP, SELLER, SELLERS, Community, uid
 
 STATES = ("requested", "approved", "paid", "failed", "cancelled")
 PAYOUT = "insert into community.payouts (account_id, profile_id, amount) values (%s, %s, %s) returning id"
-
-
-@pytest.fixture(scope="module")
-def url(migrated_server: NoopExecutor) -> Iterator[URL]:
-    with kept(migrated_server, "community_payouts") as made:
-        yield made
-
-
-@pytest.fixture
-def town(url: URL) -> Iterator[Community]:
-    with community(url) as built:
-        yield built
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The community's money: who shares it, and how orders are booked."""
 
 import random
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -18,8 +17,6 @@ from psycopg.errors import (
     RestrictViolation,
     SerializationFailure,
 )
-from pytest_postgresql.executors import NoopExecutor
-from sqlalchemy.engine import URL
 
 from tests.schema.community import (
     FREE,
@@ -28,22 +25,8 @@ from tests.schema.community import (
     LAMP,
     SELLERS,
     Community,
-    community,
-    kept,
     uid,
 )
-
-
-@pytest.fixture(scope="module")
-def url(migrated_server: NoopExecutor) -> Iterator[URL]:
-    with kept(migrated_server, "community_revenue") as made:
-        yield made
-
-
-@pytest.fixture
-def town(url: URL) -> Iterator[Community]:
-    with community(url) as built:
-        yield built
 
 
 def split(amount: Decimal, shares: dict[UUID, Decimal]) -> dict[UUID, Decimal]:
