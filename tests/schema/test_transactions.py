@@ -52,6 +52,13 @@ def test_a_transaction_has_its_accounts_currency_unless_it_says_another(db: Conn
     assert found.fetchall() == [("EUR", 2), ("USD", 1)]
 
 
+def test_an_account_that_is_not_there_is_refused_as_before(db: Connection) -> None:
+    nobody = "00000000-0000-4000-8000-00000000000f"
+    with pytest.raises(ForeignKeyViolation) as refusal:
+        db.execute(INSERT, (nobody, 5, "nobody"))
+    assert refusal.value.diag.constraint_name == "fk_transactions_account_id"
+
+
 @pytest.mark.parametrize(
     ("column", "value", "refusal"),
     [
