@@ -139,6 +139,18 @@ def test_functions_are_invokers_with_a_fixed_search_path(database_url: URL) -> N
     }
 
 
+def test_views_read_with_the_rights_of_who_asks(database_url: URL) -> None:
+    query = """
+        select c.oid::regclass::text, coalesce(c.reloptions, '{}')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind = 'v' and n.nspname in ('core', 'financial', 'media', 'smart_home', 'community', 'ai')
+    """
+    with connect(database_url) as connection:
+        found = dict(connection.execute(query).fetchall())
+    assert len(found) >= 12
+    assert [name for name, options in found.items() if "security_invoker=true" not in options] == []
+
+
 def test_a_migrator_that_may_not_make_roles_goes_on_and_status_says_so(
     checkout: Checkout, empty_url: URL
 ) -> None:
