@@ -419,7 +419,7 @@ def _create_crypto() -> None:
         checks={
             "currency": CURRENCY,
             "quantity": "quantity >= 0 AND quantity <> 'NaN'",
-            "cost_basis": "cost_basis >= 0",
+            "cost_basis": "cost_basis >= 0 AND cost_basis <> 'NaN'",
         },
         indexes=["asset_id, network"],
     )

@@ -655,7 +655,7 @@ def _create_maintenance() -> None:
         unique=["booking_id"],
         checks={
             "used_hours": "used_hours >= 0",
-            "cost": "cost >= 0",
+            "cost": "cost >= 0 AND cost <> 'NaN'",
             "cost_currency": "(cost IS NULL) = (currency IS NULL)",
             "currency": "currency ~ '^[A-Z]{3}$'",
             "parts": "jsonb_typeof(parts) = 'array'",

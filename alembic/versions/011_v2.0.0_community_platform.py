@@ -74,7 +74,7 @@ CHANGED = "BEFORE INSERT OR DELETE OR UPDATE"
 GUARDS = (
     ("orders", CHANGED, "guard_order()"),
     ("order_items", CHANGED, "guard_order_item()"),
-    ("licence_grants", "BEFORE INSERT", "guard_licence_grant()"),
+    ("licence_grants", "BEFORE INSERT OR UPDATE", "guard_licence_grant()"),
     ("payouts", CHANGED, "guard_payout()"),
     ("moderation_actions", "AFTER INSERT", "apply_moderation()"),
     ("posts", "BEFORE INSERT OR UPDATE", "guard_moderation('post_id')"),
@@ -210,6 +210,9 @@ AS $$
 DECLARE
     state text;
 BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.order_item_id = OLD.order_item_id THEN
+        RETURN NEW;
+    END IF;
     -- The lock makes a refund under way come first, or wait.
     SELECT o.status INTO state
     FROM community.order_items i
@@ -849,7 +852,7 @@ def _create_marketplace() -> None:
         checks={
             "currency": "currency ~ '^[A-Z]{3}$'",
             "title": "btrim(title) <> ''",
-            "price": "price >= 0",
+            "price": "price >= 0 AND price <> 'NaN'",
             "published_at": "status <> 'published' OR published_at IS NOT NULL",
             "automation_id": "automation_id IS NULL OR kind = 'automation'",
             "scene_id": "scene_id IS NULL OR kind = 'scene'",
@@ -895,7 +898,7 @@ def _create_orders() -> None:
         choices={"status": "open paid refunded cancelled"},
         checks={
             "currency": "currency ~ '^[A-Z]{3}$'",
-            "total": "total >= 0",
+            "total": "total >= 0 AND total <> 'NaN'",
             "paid_at": "(status IN ('paid', 'refunded')) = (paid_at IS NOT NULL)",
         },
         indexes=["buyer_id, created_at DESC", "transaction_id"],
@@ -915,7 +918,7 @@ def _create_orders() -> None:
         checks={
             "currency": "currency ~ '^[A-Z]{3}$'",
             "quantity": "quantity > 0",
-            "unit_price": "unit_price >= 0",
+            "unit_price": "unit_price >= 0 AND unit_price <> 'NaN'",
         },
         keys=[
             ("order_id, buyer_id, currency", "orders", "id, buyer_id, currency", "CASCADE"),
@@ -1044,7 +1047,7 @@ def _create_revenue() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("currency", sa.Text(), server_default="USD", nullable=False),
         sa.Column("amount", MONEY, nullable=False),
-        checks={"currency": "currency ~ '^[A-Z]{3}$'", "amount": "amount <> 0"},
+        checks={"currency": "currency ~ '^[A-Z]{3}$'", "amount": "amount <> 0 AND amount <> 'NaN'"},
         keys=[("account_id, currency", "accounts", "id, currency", "RESTRICT")],
         indexes=["journal_id", "account_id, currency"],
     )
@@ -1065,7 +1068,7 @@ def _create_revenue() -> None:
         choices={"status": "requested approved paid failed cancelled"},
         checks={
             "currency": "currency ~ '^[A-Z]{3}$'",
-            "amount": "amount > 0",
+            "amount": "amount > 0 AND amount <> 'NaN'",
             "journal_id": "(status = 'paid') = (journal_id IS NOT NULL)",
             "paid_at": "(status = 'paid') = (paid_at IS NOT NULL)",
         },
@@ -1087,6 +1090,13 @@ def _create_content() -> None:
         choices={"moderation_state": "pending visible hidden removed"},
         checks={"title": "btrim(title) <> ''"},
         indexes=["author_id", "listing_id"],
+    )
+    op.create_index(
+        op.f("ix_posts_created_at"),
+        "posts",
+        [sa.text("created_at DESC")],
+        schema="community",
+        postgresql_where=sa.text("is_visible"),
     )
     _table(
         "comments",
@@ -1178,6 +1188,9 @@ def _create_content() -> None:
 def _create_functions() -> None:
     for body in (*FUNCTIONS, *VIEWS):
         op.execute(body)
+    # A view reads with its owner's rights unless it is told to use the reader's.
+    for view in ("account_balances", "listing_ratings", "visible_posts"):
+        op.execute(f"ALTER VIEW community.{view} SET (security_invoker = true)")
     for table in UPDATED:
         op.execute(
             f"CREATE TRIGGER set_updated_at BEFORE UPDATE ON community.{table}"

@@ -42,7 +42,10 @@ TRIGGERS: Final[list[PGTrigger]] = [
     row_trigger("community.orders", "guard_order", _CHANGED, "community.guard_order()"),
     row_trigger("community.order_items", "guard_order_item", _CHANGED, "community.guard_order_item()"),
     row_trigger(
-        "community.licence_grants", "guard_licence_grant", "BEFORE INSERT", "community.guard_licence_grant()"
+        "community.licence_grants",
+        "guard_licence_grant",
+        "BEFORE INSERT OR UPDATE",
+        "community.guard_licence_grant()",
     ),
     row_trigger("community.payouts", "guard_payout", _CHANGED, "community.guard_payout()"),
     row_trigger(

@@ -72,7 +72,7 @@ class Listing(Keyed, Timestamped, Base):
         one_of("status", "draft", "published", "suspended", "retired"),
         currency_code(),
         CheckConstraint("btrim(title) <> ''", name="title"),
-        CheckConstraint("price >= 0", name="price"),
+        CheckConstraint("price >= 0 AND price <> 'NaN'", name="price"),
         CheckConstraint("status <> 'published' OR published_at IS NOT NULL", name="published_at"),
         CheckConstraint("automation_id IS NULL OR kind = 'automation'", name="automation_id"),
         CheckConstraint("scene_id IS NULL OR kind = 'scene'", name="scene_id"),
@@ -122,7 +122,7 @@ class Order(Keyed, Timestamped, Base):
         Index("ix_orders_buyer_id_created_at", "buyer_id", text("created_at DESC")),
         one_of("status", "open", "paid", "refunded", "cancelled"),
         currency_code(),
-        CheckConstraint("total >= 0", name="total"),
+        CheckConstraint("total >= 0 AND total <> 'NaN'", name="total"),
         CheckConstraint("(status IN ('paid', 'refunded')) = (paid_at IS NOT NULL)", name="paid_at"),
         {"schema": "community"},
     )
@@ -156,7 +156,7 @@ class OrderItem(Keyed, Base):
         Index(None, "listing_id", "currency"),
         currency_code(),
         CheckConstraint("quantity > 0", name="quantity"),
-        CheckConstraint("unit_price >= 0", name="unit_price"),
+        CheckConstraint("unit_price >= 0 AND unit_price <> 'NaN'", name="unit_price"),
         {"schema": "community"},
     )
 

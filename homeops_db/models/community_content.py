@@ -33,6 +33,7 @@ class Post(Keyed, Moderated, Timestamped, Base):
 
     __tablename__ = "posts"
     __table_args__ = (
+        Index("ix_posts_created_at", text("created_at DESC"), postgresql_where=text("is_visible")),
         CheckConstraint("btrim(title) <> ''", name="title"),
         one_of("moderation_state", "pending", "visible", "hidden", "removed"),
         {"schema": "community"},

@@ -109,7 +109,7 @@ class LedgerEntry(Base):
         ),
         Index(None, "account_id", "currency"),
         currency_code(),
-        CheckConstraint("amount <> 0", name="amount"),
+        CheckConstraint("amount <> 0 AND amount <> 'NaN'", name="amount"),
         {"schema": "community"},
     )
 
@@ -133,7 +133,7 @@ class Payout(Keyed, Timestamped, Base):
         Index(None, "account_id", "profile_id", "currency"),
         one_of("status", "requested", "approved", "paid", "failed", "cancelled"),
         currency_code(),
-        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("amount > 0 AND amount <> 'NaN'", name="amount"),
         CheckConstraint("(status = 'paid') = (journal_id IS NOT NULL)", name="journal_id"),
         CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name="paid_at"),
         {"schema": "community"},

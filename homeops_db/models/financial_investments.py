@@ -196,7 +196,7 @@ class CryptoPosition(Keyed, Timestamped, Base):
         Index(None, "asset_id", "network"),
         currency_code(),
         not_negative("quantity"),
-        CheckConstraint("cost_basis >= 0", name="cost_basis"),
+        CheckConstraint("cost_basis >= 0 AND cost_basis <> 'NaN'", name="cost_basis"),
         {"schema": "financial"},
     )
 

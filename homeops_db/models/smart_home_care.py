@@ -181,7 +181,7 @@ class MaintenanceRecord(Keyed, Timestamped, Base):
         Index("ix_maintenance_records_device_id_done_on", "device_id", text("done_on DESC")),
         currency_code(),
         CheckConstraint("used_hours >= 0", name="used_hours"),
-        CheckConstraint("cost >= 0", name="cost"),
+        CheckConstraint("cost >= 0 AND cost <> 'NaN'", name="cost"),
         CheckConstraint("(cost IS NULL) = (currency IS NULL)", name="cost_currency"),
         CheckConstraint("jsonb_typeof(parts) = 'array'", name="parts"),
         {"schema": "smart_home"},

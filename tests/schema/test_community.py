@@ -108,6 +108,19 @@ def test_a_licence_is_granted_for_what_the_buyer_has_paid(town: Community) -> No
     assert town.one("select count(*) from core.audit_log where new_row::text like '%%S3CRET%%'") == 0
 
 
+def test_a_licence_does_not_move_to_what_nobody_has_paid(town: Community) -> None:
+    grant = town.grant(town.pay(town.order((LAMP, "10.00"))))
+    unpaid = town.one("select id from community.order_items where order_id = %s", town.order((LAMP, "10.00")))
+    move = "update community.licence_grants set order_item_id = %s where id = %s"
+    town.refuses(CheckViolation, move, unpaid, grant)
+    town.do("update community.orders set status = 'refunded' where status = 'paid'")
+    town.do("update community.licence_grants set revoked_at = now() where id = %s", grant)
+
+
+def test_a_price_is_a_number(town: Community) -> None:
+    town.refuses(CheckViolation, "update community.listings set price = 'NaN' where id = %s", LAMP)
+
+
 def test_no_licence_comes_of_an_order_that_is_taken_back_meanwhile(town: Community) -> None:
     order = town.pay(town.order((LAMP, "10.00")))
     refunder, granter = town.another(), town.another()

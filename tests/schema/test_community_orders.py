@@ -50,6 +50,10 @@ def test_items_are_of_their_orders_buyer_and_currency(town: Community) -> None:
 def test_no_item_is_less_than_nothing(town: Community) -> None:
     """Even where the sum would be right."""
     free, two = town.order((FREE, "0")), town.order((LAMP, "5"), (HOUR, "5"))
+    town.refuses(
+        CheckViolation, "update community.order_items set unit_price = 'NaN' where order_id = %s", free
+    )
+    town.refuses(CheckViolation, "update community.orders set total = 'NaN' where id = %s", free)
     for quantity in (0, -1):
         town.refuses(
             CheckViolation,

@@ -8,6 +8,9 @@ AS $$
 DECLARE
     state text;
 BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.order_item_id = OLD.order_item_id THEN
+        RETURN NEW;
+    END IF;
     -- The lock makes a refund under way come first, or wait.
     SELECT o.status INTO state
     FROM community.order_items i
