@@ -1,7 +1,8 @@
 """Enhanced financial features: trading alerts, portfolio performance, crypto positions.
 
 Users get preferences, and closing prices a volume: online, and first, for both tables are in use. The new
-tables follow in one transaction; crypto prices and performance are hypertables where TimescaleDB is.
+tables follow in one transaction; crypto prices and performance are hypertables where TimescaleDB is. Their
+foreign keys to tables in use come last, so that their locks are held for a moment only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,15 @@ TABLES = (
     "trading_alerts",
     "trading_alert_events",
     "portfolio_performance",
+)
+
+# Table, column, what it refers to, and what happens when that goes.
+OUTWARD = (
+    ("trading_alerts", "user_id", "core.users", "CASCADE"),
+    ("trading_alert_events", "notification_id", "core.notifications", "SET NULL"),
+    ("crypto_wallets", "account_id", "financial.accounts", "CASCADE"),
+    ("portfolio_performance", "account_id", "financial.accounts", "CASCADE"),
+    ("trading_alerts", "security_id", "financial.securities", "CASCADE"),
 )
 
 UPDATED = ("crypto_assets", "crypto_positions", "crypto_wallets", "trading_alerts")
@@ -326,6 +336,7 @@ def upgrade() -> None:
     _create_alerts()
     _create_performance()
     _create_functions()
+    _refer_to_tables_in_use()
 
 
 def downgrade() -> None:
@@ -377,7 +388,7 @@ def _create_crypto() -> None:
     _table(
         "crypto_wallets",
         _key(),
-        _reference("account_id", "financial.accounts.id", "CASCADE"),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("network", sa.Text(), nullable=False),
         sa.Column("address", sa.Text()),
@@ -430,8 +441,8 @@ def _create_alerts() -> None:
     _table(
         "trading_alerts",
         _key(),
-        _reference("user_id", "core.users.id", "CASCADE"),
-        _reference("security_id", "financial.securities.id", "CASCADE", nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("security_id", sa.Uuid()),
         _reference("crypto_asset_id", "financial.crypto_assets.id", "CASCADE", nullable=True),
         sa.Column("currency", sa.Text()),
         sa.Column("condition", sa.Text(), nullable=False),
@@ -474,7 +485,7 @@ def _create_alerts() -> None:
         sa.Column("fired_at", TIMESTAMPTZ, primary_key=True, server_default=NOW),
         sa.Column("price", CRYPTO, nullable=False),
         sa.Column("observed", CRYPTO, nullable=False),
-        _reference("notification_id", "core.notifications.id", "SET NULL", nullable=True),
+        sa.Column("notification_id", sa.Uuid()),
         sa.Column("acknowledged_at", TIMESTAMPTZ),
         checks={
             "price": "price >= 0 AND price <> 'NaN'",
@@ -487,7 +498,7 @@ def _create_alerts() -> None:
 def _create_performance() -> None:
     _table(
         "portfolio_performance",
-        _reference("account_id", "financial.accounts.id", "CASCADE", primary_key=True),
+        sa.Column("account_id", sa.Uuid(), primary_key=True),
         sa.Column("currency", sa.Text(), primary_key=True),
         sa.Column("measured_at", TIMESTAMPTZ, primary_key=True, server_default=NOW),
         sa.Column("market_value", sa.Numeric(15, 2), nullable=False),
@@ -520,6 +531,21 @@ def _create_functions() -> None:
         op.execute(
             f"CREATE TRIGGER record_audit AFTER INSERT OR DELETE OR UPDATE ON financial.{table}"
             " FOR EACH ROW EXECUTE FUNCTION core.record_audit()"
+        )
+
+
+def _refer_to_tables_in_use() -> None:
+    for table, column, target, ondelete in OUTWARD:
+        schema, _, name = target.partition(".")
+        op.create_foreign_key(
+            op.f(f"fk_{table}_{column}"),
+            table,
+            name,
+            [column],
+            ["id"],
+            source_schema="financial",
+            referent_schema=schema,
+            ondelete=ondelete,
         )
 
 

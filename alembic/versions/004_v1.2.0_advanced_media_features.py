@@ -1,7 +1,8 @@
 """Advanced media features: recommendations, viewing history, moods and genres of music.
 
 What a track's analysis refers to is the pair (id, type) of its item, so the items get a unique constraint
-on that first, while they are in use. Everything else is new, and made in one transaction.
+on that first, while they are in use. Everything else is new, and made in one transaction; foreign keys to
+tables in use come last, so that their locks are held for a moment only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,22 @@ TABLES = (
     "track_analysis",
     "track_moods",
     "genre_scores",
+)
+
+# Table, column, what it refers to, and what happens when that goes.
+OUTWARD = (
+    ("recommendations", "user_id", "core.users", "CASCADE"),
+    ("ratings", "user_id", "core.users", "CASCADE"),
+    ("viewing_daily", "user_id", "core.users", "CASCADE"),
+    ("viewing_events", "session_id", "media.playback_sessions", "CASCADE"),
+    ("viewing_events", "device_id", "smart_home.devices", "SET NULL"),
+    ("genre_scores", "genre_id", "media.genres", "CASCADE"),
+    ("recommendations", "item_id", "media.items", "CASCADE"),
+    ("item_similarities", "first_item_id", "media.items", "CASCADE"),
+    ("item_similarities", "second_item_id", "media.items", "CASCADE"),
+    ("ratings", "item_id", "media.items", "CASCADE"),
+    ("viewing_daily", "item_id", "media.items", "CASCADE"),
+    ("genre_scores", "item_id", "media.items", "CASCADE"),
 )
 
 UPDATED = ("ratings", "recommendation_models", "recommendations")
@@ -286,6 +303,7 @@ def upgrade() -> None:
     _create_viewing()
     _create_music()
     _create_functions()
+    _refer_to_tables_in_use()
 
 
 def downgrade() -> None:
@@ -329,8 +347,8 @@ def _create_recommendations() -> None:
     _table(
         "recommendations",
         _key(),
-        _reference("user_id", "core.users.id", "CASCADE"),
-        _reference("item_id", "media.items.id", "CASCADE"),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("item_id", sa.Uuid(), nullable=False),
         _reference("model_id", "media.recommendation_models.id", "CASCADE"),
         sa.Column("score", SCORE, nullable=False),
         sa.Column("rank", sa.Integer(), nullable=False),
@@ -351,8 +369,8 @@ def _create_recommendations() -> None:
     )
     _table(
         "item_similarities",
-        _reference("first_item_id", "media.items.id", "CASCADE", primary_key=True),
-        _reference("second_item_id", "media.items.id", "CASCADE", primary_key=True),
+        sa.Column("first_item_id", sa.Uuid(), primary_key=True),
+        sa.Column("second_item_id", sa.Uuid(), primary_key=True),
         sa.Column("score", SCORE, nullable=False),
         sa.Column("computed_at", TIMESTAMPTZ, server_default=NOW, nullable=False),
         checks={"second_item_id": "first_item_id < second_item_id", "score": "score BETWEEN 0 AND 1"},
@@ -360,8 +378,8 @@ def _create_recommendations() -> None:
     )
     _table(
         "ratings",
-        _reference("user_id", "core.users.id", "CASCADE", primary_key=True),
-        _reference("item_id", "media.items.id", "CASCADE", primary_key=True),
+        sa.Column("user_id", sa.Uuid(), primary_key=True),
+        sa.Column("item_id", sa.Uuid(), primary_key=True),
         sa.Column("rating", sa.Numeric(3, 1), nullable=False),
         sa.Column("comment", sa.Text()),
         *_timestamps(),
@@ -373,10 +391,10 @@ def _create_recommendations() -> None:
 def _create_viewing() -> None:
     _table(
         "viewing_events",
-        _reference("session_id", "media.playback_sessions.id", "CASCADE", primary_key=True),
+        sa.Column("session_id", sa.Uuid(), primary_key=True),
         sa.Column("occurred_at", TIMESTAMPTZ, primary_key=True, server_default=NOW),
         sa.Column("type", sa.Text(), primary_key=True),
-        _reference("device_id", "smart_home.devices.id", "SET NULL", nullable=True),
+        sa.Column("device_id", sa.Uuid()),
         sa.Column("position_seconds", sa.Integer(), nullable=False),
         sa.Column("watched_seconds", sa.Integer(), server_default=sa.text("0"), nullable=False),
         choices={"type": "play pause seek progress stop finish"},
@@ -389,8 +407,8 @@ def _create_viewing() -> None:
     op.execute(MAKE_HYPERTABLE)
     _table(
         "viewing_daily",
-        _reference("user_id", "core.users.id", "CASCADE", primary_key=True),
-        _reference("item_id", "media.items.id", "CASCADE", primary_key=True),
+        sa.Column("user_id", sa.Uuid(), primary_key=True),
+        sa.Column("item_id", sa.Uuid(), primary_key=True),
         sa.Column("viewed_on", sa.Date(), primary_key=True),
         sa.Column("seconds_watched", sa.BigInteger(), nullable=False),
         sa.Column("sessions", sa.Integer(), nullable=False),
@@ -441,16 +459,6 @@ def _create_music() -> None:
         },
         indexes=["item_id, item_type"],
     )
-    op.create_foreign_key(
-        op.f("fk_track_analysis_item_id_item_type"),
-        "track_analysis",
-        "items",
-        ["item_id", "item_type"],
-        ["id", "type"],
-        source_schema="media",
-        referent_schema="media",
-        ondelete="CASCADE",
-    )
     _table(
         "track_moods",
         _reference("item_id", "media.track_analysis.item_id", "CASCADE", primary_key=True),
@@ -461,8 +469,8 @@ def _create_music() -> None:
     )
     _table(
         "genre_scores",
-        _reference("item_id", "media.items.id", "CASCADE", primary_key=True),
-        _reference("genre_id", "media.genres.id", "CASCADE", primary_key=True),
+        sa.Column("item_id", sa.Uuid(), primary_key=True),
+        sa.Column("genre_id", sa.Uuid(), primary_key=True),
         sa.Column("confidence", SCORE, nullable=False),
         sa.Column("analyzer", sa.Text(), nullable=False),
         sa.Column("analyzed_at", TIMESTAMPTZ, server_default=NOW, nullable=False),
@@ -485,6 +493,31 @@ def _create_functions() -> None:
             f"CREATE TRIGGER set_updated_at BEFORE UPDATE ON media.{table}"
             " FOR EACH ROW EXECUTE FUNCTION core.set_updated_at()"
         )
+
+
+def _refer_to_tables_in_use() -> None:
+    for table, column, target, ondelete in OUTWARD:
+        schema, _, name = target.partition(".")
+        op.create_foreign_key(
+            op.f(f"fk_{table}_{column}"),
+            table,
+            name,
+            [column],
+            ["id"],
+            source_schema="media",
+            referent_schema=schema,
+            ondelete=ondelete,
+        )
+    op.create_foreign_key(
+        op.f("fk_track_analysis_item_id_item_type"),
+        "track_analysis",
+        "items",
+        ["item_id", "item_type"],
+        ["id", "type"],
+        source_schema="media",
+        referent_schema="media",
+        ondelete="CASCADE",
+    )
 
 
 def _table(
@@ -531,11 +564,9 @@ def _key() -> sa.Column[Any]:
     return sa.Column("id", sa.Uuid(), primary_key=True, server_default=sa.text("gen_random_uuid()"))
 
 
-def _reference(
-    name: str, target: str, ondelete: str, *, nullable: bool = False, primary_key: bool = False
-) -> sa.Column[Any]:
+def _reference(name: str, target: str, ondelete: str, *, primary_key: bool = False) -> sa.Column[Any]:
     key = sa.ForeignKey(target, ondelete=ondelete)
-    return sa.Column(name, sa.Uuid(), key, nullable=nullable, primary_key=primary_key)
+    return sa.Column(name, sa.Uuid(), key, nullable=False, primary_key=primary_key)
 
 
 def _timestamps() -> tuple[sa.Column[Any], ...]:

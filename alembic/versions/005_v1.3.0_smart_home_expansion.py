@@ -1,6 +1,7 @@
 """Smart home expansion: energy, what the house learns, and the care of its devices.
 
-Only new tables, so everything runs in one transaction. Readings come in every few seconds and go again
+Only new tables, so everything runs in one transaction; foreign keys to tables in use come last, so that
+their locks are held for a moment only. Readings come in every few seconds and go again
 (drop_old_energy_readings); the days rolled up from them stay.
 """
 
@@ -36,6 +37,23 @@ TABLES = (
     "smart_home.maintenance_plans",
     "smart_home.maintenance_bookings",
     "smart_home.maintenance_records",
+)
+
+# Table, column, what it refers to, and what happens when that goes.
+OUTWARD = (
+    ("automation_suggestions", "decided_by", "core.users", "RESTRICT"),
+    ("automation_feedback", "user_id", "core.users", "CASCADE"),
+    ("maintenance_bookings", "booked_by", "core.users", "SET NULL"),
+    ("maintenance_records", "done_by", "core.users", "SET NULL"),
+    ("energy_meters", "room_id", "smart_home.rooms", "CASCADE"),
+    ("energy_daily", "room_id", "smart_home.rooms", "SET NULL"),
+    ("automation_suggestions", "automation_id", "smart_home.automations", "SET NULL"),
+    ("automation_feedback", "run_id", "smart_home.automation_runs", "CASCADE"),
+    ("energy_meters", "device_id", "smart_home.devices", "CASCADE"),
+    ("usage_patterns", "device_id", "smart_home.devices", "CASCADE"),
+    ("maintenance_plans", "device_id", "smart_home.devices", "CASCADE"),
+    ("maintenance_bookings", "device_id", "smart_home.devices", "CASCADE"),
+    ("maintenance_records", "device_id", "smart_home.devices", "CASCADE"),
 )
 
 UPDATED = (
@@ -425,6 +443,7 @@ def upgrade() -> None:
     _create_learning()
     _create_maintenance()
     _create_functions()
+    _refer_to_tables_in_use()
 
 
 def downgrade() -> None:
@@ -470,8 +489,8 @@ def _create_energy() -> None:
         _key(),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
-        _reference("device_id", "smart_home.devices.id", "CASCADE", nullable=True),
-        _reference("room_id", "smart_home.rooms.id", "CASCADE", nullable=True),
+        sa.Column("device_id", sa.Uuid()),
+        sa.Column("room_id", sa.Uuid()),
         _reference("tariff_id", "smart_home.energy_tariffs.id", "RESTRICT", nullable=True),
         sa.Column("direction", sa.Text(), server_default="consumption", nullable=False),
         sa.Column("channel", sa.Text(), server_default="", nullable=False),
@@ -508,7 +527,7 @@ def _create_energy() -> None:
         "smart_home.energy_daily",
         _reference("meter_id", "smart_home.energy_meters.id", "CASCADE", primary_key=True),
         sa.Column("day", sa.Date(), primary_key=True),
-        _reference("room_id", "smart_home.rooms.id", "SET NULL", nullable=True),
+        sa.Column("room_id", sa.Uuid()),
         sa.Column("energy_wh", ENERGY, nullable=False),
         sa.Column("peak_power_w", POWER),
         sa.Column("cost", sa.Numeric(18, 6)),
@@ -535,7 +554,7 @@ def _create_learning() -> None:
     _table(
         "smart_home.usage_patterns",
         _key(),
-        _reference("device_id", "smart_home.devices.id", "CASCADE"),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
         sa.Column("weekday", sa.SmallInteger(), nullable=False),
         sa.Column("minutes", postgresql.INT4RANGE(), nullable=False),
         sa.Column("probability", sa.Numeric(4, 3), nullable=False),
@@ -558,9 +577,9 @@ def _create_learning() -> None:
         sa.Column("confidence", sa.Numeric(4, 3), nullable=False),
         sa.Column("state", sa.Text(), server_default="proposed", nullable=False),
         sa.Column("expires_at", TIMESTAMPTZ),
-        _reference("decided_by", "core.users.id", "RESTRICT", nullable=True),
+        sa.Column("decided_by", sa.Uuid()),
         sa.Column("decided_at", TIMESTAMPTZ),
-        _reference("automation_id", "smart_home.automations.id", "SET NULL", nullable=True),
+        sa.Column("automation_id", sa.Uuid()),
         *_timestamps(),
         unique=["automation_id"],
         choices={"state": "proposed accepted rejected expired"},
@@ -584,8 +603,8 @@ def _create_learning() -> None:
     _table(
         "smart_home.automation_feedback",
         _key(),
-        _reference("run_id", "smart_home.automation_runs.id", "CASCADE"),
-        _reference("user_id", "core.users.id", "CASCADE"),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("is_helpful", sa.Boolean()),
         sa.Column("was_undone", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("comment", sa.Text()),
@@ -600,7 +619,7 @@ def _create_maintenance() -> None:
     _table(
         "smart_home.maintenance_plans",
         _key(),
-        _reference("device_id", "smart_home.devices.id", "CASCADE"),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("instructions", sa.Text()),
         sa.Column("every_days", sa.Integer()),
@@ -620,9 +639,9 @@ def _create_maintenance() -> None:
     _table(
         "smart_home.maintenance_bookings",
         _key(),
-        _reference("device_id", "smart_home.devices.id", "CASCADE"),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
         sa.Column("plan_id", sa.Uuid()),
-        _reference("booked_by", "core.users.id", "SET NULL", nullable=True),
+        sa.Column("booked_by", sa.Uuid()),
         sa.Column("during", postgresql.TSTZRANGE(), nullable=False),
         sa.Column("state", sa.Text(), server_default="booked", nullable=False),
         sa.Column("provider", sa.Text()),
@@ -640,10 +659,10 @@ def _create_maintenance() -> None:
     _table(
         "smart_home.maintenance_records",
         _key(),
-        _reference("device_id", "smart_home.devices.id", "CASCADE"),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
         sa.Column("plan_id", sa.Uuid()),
         _reference("booking_id", "smart_home.maintenance_bookings.id", "SET NULL", nullable=True),
-        _reference("done_by", "core.users.id", "SET NULL", nullable=True),
+        sa.Column("done_by", sa.Uuid()),
         sa.Column("done_on", sa.Date(), nullable=False),
         sa.Column("work", sa.Text(), nullable=False),
         sa.Column("used_hours", sa.Numeric(9, 1)),
@@ -687,6 +706,21 @@ def _create_functions() -> None:
         op.execute(
             f"CREATE TRIGGER record_audit AFTER INSERT OR DELETE OR UPDATE ON {path}"
             " FOR EACH ROW EXECUTE FUNCTION core.record_audit()"
+        )
+
+
+def _refer_to_tables_in_use() -> None:
+    for table, column, target, ondelete in OUTWARD:
+        schema, _, name = target.partition(".")
+        op.create_foreign_key(
+            op.f(f"fk_{table}_{column}"),
+            table,
+            name,
+            [column],
+            ["id"],
+            source_schema="smart_home",
+            referent_schema=schema,
+            ondelete=ondelete,
         )
 
 

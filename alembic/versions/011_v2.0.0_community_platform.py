@@ -786,6 +786,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     online.drop_constraint("ck_users_preferences", "users", schema="core", type_="check")
     amount.undo_contract()
+    # Dropping a table locks what it refers to until the commit, reads too.
+    for table, column, _, _ in OUTWARD:
+        online.drop_constraint(f"fk_{table}_{column}", table, schema="community", type_="foreignkey")
     op.execute("DROP VIEW community.account_balances, community.listing_ratings, community.visible_posts")
     for table in reversed(TABLES):
         op.drop_table(table, schema="community")

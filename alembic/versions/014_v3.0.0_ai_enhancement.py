@@ -4,7 +4,8 @@ The restructure of the transactions ends here: the old table goes, and merchant 
 That is what makes the version major: the way back has to build the old table anew.
 
 The columns of the type vector are added by a DO block, because the extension may live in another schema than
-public; functions of ours find it there when they run.
+public; functions of ours find it there when they run. Foreign keys to tables in use come last, so that their
+locks are held for a moment only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,16 @@ TABLES = (
     "predictions",
     "prediction_outcomes",
     "anomalies",
+)
+
+# Table, column, what it refers to, and what happens when that goes.
+OUTWARD = (
+    ("conversations", "user_id", "core.users", "CASCADE"),
+    ("predictions", "user_id", "core.users", "CASCADE"),
+    ("anomalies", "dismissed_by", "core.users", "SET NULL"),
+    ("predictions", "category_id", "financial.categories", "CASCADE"),
+    ("predictions", "device_id", "smart_home.devices", "CASCADE"),
+    ("item_embeddings", "item_id", "media.items", "CASCADE"),
 )
 
 FUNCTIONS = (
@@ -471,6 +482,7 @@ def upgrade() -> None:
     _create_functions()
     for statement in (GRANT_APP, GRANT_READONLY, GRANT_VECTOR):
         op.execute(statement)
+    _refer_to_tables_in_use()
 
 
 def downgrade() -> None:
@@ -509,14 +521,14 @@ def _create_similarity() -> None:
         schema="ai",
         postgresql_where=sa.text("is_default"),
     )
-    _embeddings("item_embeddings", _reference("item_id", "media.items.id", "CASCADE", primary_key=True))
+    _embeddings("item_embeddings", sa.Column("item_id", sa.Uuid(), primary_key=True))
 
 
 def _create_conversations() -> None:
     _table(
         "conversations",
         _key(),
-        _reference("user_id", "core.users.id", "CASCADE"),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("title", sa.Text(), server_default="", nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("archived_at", TIMESTAMPTZ),
@@ -584,9 +596,9 @@ def _create_predictions() -> None:
         _key(),
         sa.Column("model_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        _reference("user_id", "core.users.id", "CASCADE", nullable=True),
-        _reference("category_id", "financial.categories.id", "CASCADE", nullable=True),
-        _reference("device_id", "smart_home.devices.id", "CASCADE", nullable=True),
+        sa.Column("user_id", sa.Uuid()),
+        sa.Column("category_id", sa.Uuid()),
+        sa.Column("device_id", sa.Uuid()),
         sa.Column("made_at", TIMESTAMPTZ, server_default=NOW, nullable=False),
         sa.Column("target_at", TIMESTAMPTZ, nullable=False),
         sa.Column("unit", sa.Text(), nullable=False),
@@ -623,7 +635,7 @@ def _create_predictions() -> None:
         sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("noted_at", TIMESTAMPTZ, server_default=NOW, nullable=False),
         sa.Column("dismissed_at", TIMESTAMPTZ),
-        _reference("dismissed_by", "core.users.id", "SET NULL", nullable=True),
+        sa.Column("dismissed_by", sa.Uuid()),
         choices={"severity": "info warning critical"},
         checks={
             "dismissed_by": "dismissed_by IS NULL OR dismissed_at IS NOT NULL",
@@ -647,6 +659,21 @@ def _create_functions() -> None:
         op.execute(
             f"CREATE TRIGGER set_updated_at BEFORE UPDATE ON {path}"
             " FOR EACH ROW EXECUTE FUNCTION core.set_updated_at()"
+        )
+
+
+def _refer_to_tables_in_use() -> None:
+    for table, column, target, ondelete in OUTWARD:
+        schema, _, name = target.partition(".")
+        op.create_foreign_key(
+            op.f(f"fk_{table}_{column}"),
+            table,
+            name,
+            [column],
+            ["id"],
+            source_schema="ai",
+            referent_schema=schema,
+            ondelete=ondelete,
         )
 
 
@@ -713,11 +740,9 @@ def _key() -> sa.Column[Any]:
     return sa.Column("id", sa.Uuid(), primary_key=True, server_default=sa.text("gen_random_uuid()"))
 
 
-def _reference(
-    name: str, target: str, ondelete: str, *, nullable: bool = False, primary_key: bool = False
-) -> sa.Column[Any]:
+def _reference(name: str, target: str, ondelete: str, *, primary_key: bool = False) -> sa.Column[Any]:
     key = sa.ForeignKey(target, ondelete=ondelete)
-    return sa.Column(name, sa.Uuid(), key, nullable=nullable, primary_key=primary_key)
+    return sa.Column(name, sa.Uuid(), key, nullable=False, primary_key=primary_key)
 
 
 def _timestamps() -> tuple[sa.Column[Any], ...]:

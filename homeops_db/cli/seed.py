@@ -21,7 +21,8 @@ def seed(
 ) -> None:
     """Load the seeds: seeds/common, then those of the environment. Rows that are there stay as they are.
 
-    Each file is all or nothing, and a second run changes nothing.
+    Each file is all or nothing, and a second run changes nothing. Files that need a later version than the
+    database's are left out.
 
     Exit codes: 0 done, 2 refused or failed, 7 another run holds the migration lock.
 
@@ -64,15 +65,18 @@ def _table(results: "list[FileResult]", environment: str) -> "Table":
             f"{result.execution_time_ms} ms",
         )
         for result in results
+        if result.needs is None
     ]
     return table(f"Seeds for {environment}", ("file", "rows changed", "took"), rows)
 
 
 def _summary(results: "list[FileResult]") -> str:
-    files = f"{len(results)} file" if len(results) == 1 else f"{len(results)} files"
-    if all(result.unchanged for result in results):
-        return f"Nothing to do: all {files} unchanged."
-    return f"Seeded: {sum(result.rows_changed for result in results):,} rows in {files}."
+    ran = [result for result in results if result.needs is None]
+    files = f"{len(ran)} file" if len(ran) == 1 else f"{len(ran)} files"
+    later = f" {len(results) - len(ran)} more need a later version." if len(ran) < len(results) else ""
+    if all(result.unchanged for result in ran):
+        return f"Nothing to do: all {files} unchanged.{later}"
+    return f"Seeded: {sum(result.rows_changed for result in ran):,} rows in {files}.{later}"
 
 
 def _as_json(results: "list[FileResult]", environment: str) -> dict[str, Any]:

@@ -34,16 +34,22 @@ set environment = excluded.environment, checksum = excluded.checksum, rows_chang
 
 @dataclass(frozen=True)
 class FileResult:
-    """What one file did. ``execution_time_ms`` is in milliseconds."""
+    """What one file did.
+
+    Attributes:
+        execution_time_ms: In milliseconds.
+        needs: The later version that it is written for, where it was left out for that.
+    """
 
     file: str
     rows_changed: int
     execution_time_ms: int
+    needs: str | None = None
 
     @property
     def unchanged(self) -> bool:
         """Whether everything was there already."""
-        return self.rows_changed == 0
+        return self.rows_changed == 0 and self.needs is None
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,9 @@ def seed(
         run = _Run(connection, wanted, held)
         return [
             _run_file(run, file, statements, announce)
-            for file, statements in readied
             if policy.suits(file, version)
+            else FileResult(file.name, 0, 0, needs=file.since)
+            for file, statements in readied
         ]
 
 

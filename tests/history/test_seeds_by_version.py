@@ -64,12 +64,12 @@ def _seeded() -> dict[tuple[str, Environment], Seeded]:
 def _seed(url: URL, db: Connection, version: str, name: Environment, note: Seeded) -> None:
     settings = Settings(database_url=url, environment=name)
     new = {file.name for file in files.read(name) if file.since == version}
-    results = load.seed(url, settings)
+    results = [result for result in load.seed(url, settings) if result.needs is None]
     note.ran = [result.file for result in results]
-    note.renewed = [result.file for result in results if result.file not in new and not result.unchanged]
+    note.renewed = [result.file for result in results if result.file not in new and result.rows_changed]
     if new:
         before = content(db)
-        note.changed = [result.file for result in load.seed(url, settings) if not result.unchanged]
+        note.changed = [result.file for result in load.seed(url, settings) if result.rows_changed]
         after = content(db)
         note.differing = [table for table in after if before.get(table) != after[table]]
     note.error = ""

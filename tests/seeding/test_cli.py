@@ -36,10 +36,10 @@ def test_a_run_ends_with_one_line_that_says_it(seed: Seed, first_url: URL) -> No
     code, out, err = seed(url=first_url)
     assert (code, err) == (0, "")
     assert "common/001_system_config.sql" in out
-    assert out.splitlines()[-1] == "Seeded: 221 rows in 7 files."
+    assert out.splitlines()[-1] == "Seeded: 221 rows in 7 files. 12 more need a later version."
     code, out, _ = seed(url=first_url)
     assert code == 0
-    assert out.splitlines()[-1] == "Nothing to do: all 7 files unchanged."
+    assert out.splitlines()[-1] == "Nothing to do: all 7 files unchanged. 12 more need a later version."
     assert "\x1b" not in out
 
 

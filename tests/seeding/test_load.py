@@ -206,10 +206,12 @@ def test_files_that_need_a_later_version_are_left_out(
     for number, since in enumerate(("", "v1.0.0_", "v1.1.0_", "v1.1.1_", "v99.0.0_"), start=1):
         seeds.write(f"common/{number:03d}_{since}rooms.sql", room(since or "always"))
     connection.execute("update migrations.alembic_version set version_num = 'v1.1.0'")
-    assert [result.file for result in run(settings, seeds)] == [
-        "common/001_rooms.sql",
-        "common/002_v1.0.0_rooms.sql",
-        "common/003_v1.1.0_rooms.sql",
+    assert [(result.file, result.needs) for result in run(settings, seeds)] == [
+        ("common/001_rooms.sql", None),
+        ("common/002_v1.0.0_rooms.sql", None),
+        ("common/003_v1.1.0_rooms.sql", None),
+        ("common/004_v1.1.1_rooms.sql", "v1.1.1"),
+        ("common/005_v99.0.0_rooms.sql", "v99.0.0"),
     ]
     assert one(connection, ROOMS) == "always,v1.0.0_,v1.1.0_"
 
@@ -220,12 +222,12 @@ def test_after_an_upgrade_the_files_left_out_run(
     seeds.write("common/001_rooms.sql", room("a"))
     seeds.write("common/002_v1.1.0_rooms.sql", room("b"))
     for version, unchanged in (
-        ("v1.0.0", {"001_rooms": False}),
+        ("v1.0.0", {"001_rooms": False, "002_v1.1.0_rooms": "v1.1.0"}),
         ("v1.1.0", {"001_rooms": True, "002_v1.1.0_rooms": False}),
     ):
         connection.execute("update migrations.alembic_version set version_num = %s", (version,))
         results = run(settings, seeds)
-        assert {result.file[7:-4]: result.unchanged for result in results} == unchanged
+        assert {result.file[7:-4]: result.needs or result.unchanged for result in results} == unchanged
     assert one(connection, ROOMS) == "a,b"
 
 
