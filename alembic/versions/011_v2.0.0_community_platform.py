@@ -973,7 +973,7 @@ def _create_orders() -> None:
         sa.Column("profile_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.Text(), server_default="service", nullable=False),
         sa.Column("customer_id", sa.Uuid(), nullable=False),
-        _reference("order_item_id", "order_items.id", "SET NULL", nullable=True),
+        sa.Column("order_item_id", sa.Uuid()),
         sa.Column("during", postgresql.TSTZRANGE(), nullable=False),
         sa.Column("status", sa.Text(), server_default="requested", nullable=False),
         sa.Column("note", sa.Text()),
@@ -984,8 +984,16 @@ def _create_orders() -> None:
             "during": "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
             " AND isfinite(lower(during)) AND isfinite(upper(during))",
         },
-        keys=[("listing_id, profile_id, kind", "listings", "id, profile_id, kind", "RESTRICT")],
-        indexes=["listing_id, profile_id, kind", "customer_id", "order_item_id"],
+        keys=[
+            ("listing_id, profile_id, kind", "listings", "id, profile_id, kind", "RESTRICT"),
+            (
+                "order_item_id, listing_id, customer_id",
+                "order_items",
+                "id, listing_id, buyer_id",
+                "SET NULL (order_item_id)",
+            ),
+        ],
+        indexes=["listing_id, profile_id, kind", "customer_id", "order_item_id, listing_id, customer_id"],
         alone=("profile_id", "status <> 'cancelled'"),
     )
 

@@ -240,6 +240,17 @@ class Booking(Keyed, Timestamped, Base):
             ondelete="RESTRICT",
         ),
         Index(None, "listing_id", "profile_id", "kind"),
+        # What is booked was bought by the customer; a booking may also stand without an order.
+        ForeignKeyConstraint(
+            ["order_item_id", "listing_id", "customer_id"],
+            [
+                "community.order_items.id",
+                "community.order_items.listing_id",
+                "community.order_items.buyer_id",
+            ],
+            ondelete="SET NULL (order_item_id)",
+        ),
+        Index(None, "order_item_id", "listing_id", "customer_id"),
         ExcludeConstraint(
             (text("community.uuid_range(profile_id, profile_id, '[]')"), "&&"),
             ("during", "&&"),
@@ -260,7 +271,7 @@ class Booking(Keyed, Timestamped, Base):
     profile_id: Mapped[uuid.UUID]
     kind: Mapped[str] = mapped_column(server_default="service")
     customer_id: Mapped[uuid.UUID] = reference("core.users.id", ondelete="RESTRICT")
-    order_item_id: Mapped[uuid.UUID | None] = reference("community.order_items.id", ondelete="SET NULL")
+    order_item_id: Mapped[uuid.UUID | None]
     during: Mapped[Range[dt.datetime]] = mapped_column(TSTZRANGE)
     status: Mapped[str] = mapped_column(server_default="requested")
     note: Mapped[str | None]
