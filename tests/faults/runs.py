@@ -13,16 +13,21 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from alembic import command, op
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy.engine import make_url
 
 from homeops_db import faults, online
-from homeops_db.history import session  # noqa: F401 - loaded once, for all forks
+from homeops_db.history import (
+    hooks,
+    session,  # noqa: F401 - loaded once, for all forks
+)
 from homeops_db.history.patience import driver_of
 from homeops_db.localdb import account
 from homeops_db.online.backfill import delete, insert, operation, run, script, telling  # noqa: F401 - the same
@@ -41,11 +46,12 @@ KINDS: tuple[Kind, ...] = ("kill", "terminate", "stop")
 
 @dataclass(frozen=True)
 class Order:
-    """What a run shall do: `alembic upgrade <target>`, broken off at a point.
+    """What a run shall do: `alembic upgrade <target>`, or downgrade, broken off at a point.
 
     That is the one with the number ``after``, or the first whose name isn't among ``but_not``, or the ``nth``
     that is named ``at``. With a ``body``, the run is that code alone, as in a revision, but without the
-    migration lock: two of them can be at work at once.
+    migration lock: two of them can be at work at once. ``with_commits`` makes a point of the moment before a
+    version is committed.
     """
 
     url: str
@@ -58,6 +64,8 @@ class Order:
     nth: int = 1
     programs: str = ""
     body: str = ""
+    way: Literal["up", "down"] = "up"
+    with_commits: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,7 +214,25 @@ def _run(order: Order) -> None:
         with revision(url):
             exec(order.body, {"online": online})  # noqa: S102 - a test's own words
     else:
-        command.upgrade(alembic_config(Settings(database_url=url), Path(order.versions)), order.target)
+        migrate = command.upgrade if order.way == "up" else command.downgrade
+        with _commits() if order.with_commits else nullcontext():
+            migrate(alembic_config(Settings(database_url=url), Path(order.versions)), order.target)
+
+
+@contextmanager
+def _commits() -> Iterator[None]:
+    """Make a point of each version's end, when all is done and nothing of its last transaction is committed."""
+    apply = hooks.Recorder.on_version_apply
+
+    def apply_and_pass(
+        recorder: hooks.Recorder, ctx: MigrationContext, step: MigrationInfo, heads: Any, run_args: Any
+    ) -> None:
+        apply(recorder, ctx, step, heads, run_args)
+        faults.point(f"{step.up_revision_id}: before the commit")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hooks.Recorder, "on_version_apply", apply_and_pass)
+        yield
 
 
 def _kill(order: Order) -> None:
