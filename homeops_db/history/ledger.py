@@ -87,6 +87,19 @@ from (select distinct on (version) version, direction, event
       from migrations.schema_events where event <> 'step' order by version, id desc) latest
 where event = 'started'
 """
+# A downgrade that was killed, or failed behind a step of its own, may have taken half of a version away.
+_HALF_TAKEN_BACK: LiteralString = """
+select version
+from (select distinct on (version) version, direction, event, id
+      from migrations.schema_events where event <> 'step' order by version, id desc) latest
+where direction = 'downgrade'
+  and (event = 'interrupted'
+       or event = 'failed'
+          and exists (select from migrations.schema_events s
+                      where s.version = latest.version and s.event = 'step' and s.id < latest.id
+                        and s.id > (select max(b.id) from migrations.schema_events b
+                                    where b.version = latest.version and b.event = 'started')))
+"""
 _VERSIONS: LiteralString = """
 select version, description, migration_file, rollback_file, applied_at, applied_by, execution_time_ms,
        checksum, status
@@ -205,6 +218,12 @@ def unfinished(connection: Connection) -> list[str]:
     """Name the versions whose last event is a start: a run is at work on them, or died."""
     with connection.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(_UNFINISHED).fetchall()
+
+
+def half_taken_back(connection: Connection) -> list[str]:
+    """Name versions that stand, though a downgrade of them has begun and not ended. Takes no lock."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(_HALF_TAKEN_BACK).fetchall()
 
 
 def record_event(

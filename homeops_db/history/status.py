@@ -122,6 +122,7 @@ def _failed(
 ) -> Iterator[str]:
     """Name what failed, and what died without a word: started, not ended, and nobody holds the lock."""
     failed = {row.version for row in rows if row.status == "failed"}
+    failed.update(ledger.half_taken_back(connection))
     if holder is None or not holder.alive:
         failed.update(ledger.unfinished(connection))
     # A failed revision that was given another version, or was given up, is history.

@@ -154,6 +154,31 @@ def test_a_run_killed_in_a_long_statement_is_followed_at_once(
     assert happened == [("v1.0.1", event) for event in ("started", "interrupted", "started", "finished")]
 
 
+def test_a_downgrade_that_was_killed_is_shown_until_it_is_done(
+    checkout: Checkout, add_revision: Callable[..., Path], first_url: URL
+) -> None:
+    sleep = "op.execute(f\"select pg_sleep({os.environ['SLEEP']})\")"
+    add_revision("v1.0.1", downgrade=sleep, change="patch")
+    url = {"HOMEOPS_DATABASE_URL": libpq(first_url)}
+
+    def failed() -> list[str]:
+        return list(
+            json.loads(checkout.run("homeops-db", "status", "--json", check=False, **url).stdout)["failed"]
+        )
+
+    checkout.run("alembic", "upgrade", "head", **url)
+    killed = checkout.start("alembic", "downgrade", "v1.0.0", SLEEP="600", **url)
+    with connect(first_url) as watcher:
+        until(lambda: one(watcher, "select true from pg_stat_activity where query like 'select pg_sleep%'"))
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+    assert failed() == ["v1.0.1"]
+    checkout.run("alembic", "upgrade", "head", **url)
+    assert failed() == ["v1.0.1"]
+    checkout.run("alembic", "downgrade", "v1.0.0", SLEEP="0", **url)
+    assert failed() == []
+
+
 def test_a_leftover_backend_that_may_not_be_ended_stops_the_next_run(any_url: URL) -> None:
     with connect(any_url) as admin, lock.held(any_url, Settings(), reason="the dead one") as dead:
         name = f"tests_other_{os.getpid()}"
