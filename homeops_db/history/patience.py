@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import psycopg
@@ -45,6 +46,7 @@ def patient(migrate: Migration, context: MigrationContext, policy: Policy, recor
         A function to call in its place. It raises LockTimeoutError when the policy's time is over.
     """
 
+    @wraps(migrate)  # Alembic says what it runs by the function's name
     def run(**arguments: Any) -> None:
         driver = driver_of(context)
         with observing(driver) as observer:

@@ -137,6 +137,14 @@ def test_sql_mode_prints_sql_and_nothing_else_and_needs_no_server(checkout: Chec
     assert ended.stdout.rstrip().endswith("COMMIT;")
 
 
+def test_it_says_which_way_it_goes(checkout: Checkout, database_url: URL) -> None:
+    url = libpq(database_url)
+    down = checkout.run("alembic", "downgrade", "base", HOMEOPS_DATABASE_URL=url).stderr
+    assert "Running downgrade v1.0.0 -> , Initial schema" in down
+    up = checkout.run("alembic", "upgrade", "head", HOMEOPS_DATABASE_URL=url).stderr
+    assert "Running upgrade  -> v1.0.0, Initial schema" in up
+
+
 def test_raiseerr_shows_the_whole_error(checkout: Checkout) -> None:
     ended = checkout.run("alembic", "--raiseerr", "upgrade", "v9.9.9", "--sql", check=False)
     assert "Traceback" in ended.stderr
