@@ -28,10 +28,11 @@ def find(work: Work, operation: str, relation: str, subject: str, asked: Mapping
     if found is not None and found.definition["asked"] != asked:
         begun: Mapping[str, Any] = found.definition["asked"]
         others = [f"{name}=" for name in asked if begun.get(name) != asked[name]]
+        where = f" (it was begun in {found.version})" if found.version else ""
         raise ObjectError(
             f"The {operation.replace('_', ' ')} of {found.what} was begun with other {', '.join(others)} "
-            f"than this revision saysf' (in {found.version})' if found.version else ''. Nothing was "
-            "changed. Say the same in all its revisions, or take back what was begun first."
+            f"than this revision says{where}. Nothing was changed. Say the same in all its revisions, or "
+            "take back what was begun first."
         )
     return found
 

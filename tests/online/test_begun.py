@@ -80,7 +80,9 @@ def test_a_revision_that_says_something_else_than_the_one_before_is_refused(
 ) -> None:
     db.execute(TABLE)
     run(change.expand)
-    with pytest.raises(ObjectError, match=f"was begun with other {named} than this revision says"):
+    with pytest.raises(
+        ObjectError, match=rf"was begun with other {named} than this revision says\. Nothing was changed"
+    ):
         run(edited.switch)
     run(change.switch)
 
